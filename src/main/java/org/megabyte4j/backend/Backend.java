@@ -1,0 +1,102 @@
+package org.megabyte4j.backend;
+
+import java.lang.foreign.MemorySegment;
+import java.util.function.Consumer;
+import org.megabyte4j.tensor.DType;
+import org.megabyte4j.tensor.Memory;
+import org.megabyte4j.tensor.MemoryPlan;
+import org.megabyte4j.tensor.Tensor;
+
+/**
+ * A device that can hold tensors and compute with them. How a program comes to run:
+ *
+ * <pre>{@code
+ * MemoryPlan plan = new MemoryPlan();
+ * Tensor x = plan.tensor(...);                               // shapes first
+ * Ops ops = backend.plan(plan, dry -> dry.layerNorm(x, ...)); // one dry run tells the workspace
+ * backend.allocate(plan);                                    // then memory
+ * ops.layerNorm(x, ...);                                     // then work
+ * }</pre>
+ *
+ * <p>A backend is used by one thread at a time. Closing it frees what it still holds.
+ */
+public interface Backend extends AutoCloseable {
+    /** Short name for the {@code --device} option and for messages, such as {@code cpu}. */
+    String name();
+
+    /** One line about the device and the libraries in use, for {@code info} and benchmark reports. */
+    String description();
+
+    /**
+     * Makes the operations for one program and plans their workspace.
+     *
+     * @param plan    gets the workspace, as {@link MemoryPlan.Category#WORKSPACE}
+     * @param program everything that will be asked of the result, once; it is called with operations that compute
+     *                nothing. A program with branches calls all of them
+     */
+    Ops plan(MemoryPlan plan, Consumer<Ops> program);
+
+    /**
+     * Allocates a plan on this device.
+     *
+     * @throws OutOfMemoryException before anything is allocated, if the device has not that much
+     */
+    void allocate(MemoryPlan plan);
+
+    /** A zero-filled block of device memory. */
+    Memory allocate(long bytes);
+
+    /** Copies host bytes into a tensor, whose dtype they already have. */
+    void write(Tensor to, MemorySegment from);
+
+    /** Waits for the work that {@code from} depends on and copies its bytes to the host. */
+    void read(Tensor from, MemorySegment to);
+
+    /** Waits until all enqueued work is done. */
+    void synchronize();
+
+    /**
+     * Makes enqueued work repeatable at the lowest cost: the result enqueues everything that {@code work} would.
+     * A backend without such a mechanism returns {@code work} itself.
+     */
+    default Runnable record(Runnable work) {
+        return work;
+    }
+
+    @Override
+    void close();
+
+    /** All elements of an F32 tensor. For small tensors and tests. */
+    default float[] readFloats(Tensor from) {
+        require(from, DType.F32);
+        float[] values = new float[Math.toIntExact(from.elements())];
+        read(from, MemorySegment.ofArray(values));
+        return values;
+    }
+
+    /** All elements of an I32 tensor. */
+    default int[] readInts(Tensor from) {
+        require(from, DType.I32);
+        int[] values = new int[Math.toIntExact(from.elements())];
+        read(from, MemorySegment.ofArray(values));
+        return values;
+    }
+
+    /** Sets all elements of an F32 tensor. */
+    default void write(Tensor to, float... values) {
+        require(to, DType.F32);
+        write(to, MemorySegment.ofArray(values));
+    }
+
+    /** Sets all elements of an I32 tensor. */
+    default void write(Tensor to, int... values) {
+        require(to, DType.I32);
+        write(to, MemorySegment.ofArray(values));
+    }
+
+    private static void require(Tensor tensor, DType dtype) {
+        if (tensor.dtype() != dtype) {
+            throw new IllegalArgumentException("a tensor of " + dtype + " is needed, this one is " + tensor);
+        }
+    }
+}
