@@ -55,8 +55,14 @@ public interface Ops {
      */
     void linear(Tensor x, Tensor weight, Tensor bias, Tensor addend, Tensor out);
 
-    /** {@code dX = dOut W}. */
-    void linearInputGradient(Tensor dOut, Tensor weight, Tensor dX);
+    /**
+     * {@code dX = dOut W + addend}.
+     *
+     * @param dOut   {@code [rows, out]}
+     * @param addend {@code [rows, in]}, may be {@code dX} itself, or null
+     * @param dX     {@code [rows, in]}
+     */
+    void linearInputGradient(Tensor dOut, Tensor weight, Tensor addend, Tensor dX);
 
     /**
      * {@code dWeight += dOut^T x} and {@code dBias += sum over rows of dOut}.

@@ -90,7 +90,7 @@ final class ReferenceOps implements Ops {
     }
 
     @Override
-    public void linearInputGradient(Tensor dOut, Tensor weight, Tensor dX) {
+    public void linearInputGradient(Tensor dOut, Tensor weight, Tensor addend, Tensor dX) {
         View from = View.of(dOut);
         View w = View.of(weight);
         View to = View.of(dX);
@@ -98,7 +98,7 @@ final class ReferenceOps implements Ops {
         long columns = weight.rows();
         for (long r = 0; r < dOut.elements() / columns; r++) {
             for (long k = 0; k < inner; k++) {
-                double sum = 0;
+                double sum = addend == null ? 0 : View.of(addend).get(r * inner + k);
                 for (long c = 0; c < columns; c++) {
                     sum += from.get(r * columns + c) * w.get(c * inner + k);
                 }
