@@ -1,23 +1,21 @@
 package org.megabyte4j.model;
 
-import com.fasterxml.jackson.core.JsonProcessingException;
+import com.fasterxml.jackson.annotation.JsonProperty;
 import com.fasterxml.jackson.core.JsonParser;
+import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.DeserializationFeature;
-import com.fasterxml.jackson.databind.JsonMappingException;
-import com.fasterxml.jackson.databind.MapperFeature;
-import com.fasterxml.jackson.databind.exc.UnrecognizedPropertyException;
+import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.exc.ValueInstantiationException;
 import com.fasterxml.jackson.databind.json.JsonMapper;
+import java.lang.reflect.RecordComponent;
+import java.util.Arrays;
+import java.util.LinkedHashMap;
+import java.util.Map;
 
 /** {@link MegabyteConfig} as JSON with the reference's field names, every one of them required. */
 public final class ConfigJson {
     private static final JsonMapper MAPPER = JsonMapper.builder()
-            .enable(DeserializationFeature.FAIL_ON_UNKNOWN_PROPERTIES)
-            .enable(DeserializationFeature.FAIL_ON_MISSING_CREATOR_PROPERTIES)
-            .enable(DeserializationFeature.FAIL_ON_NULL_FOR_PRIMITIVES)
             .enable(DeserializationFeature.FAIL_ON_TRAILING_TOKENS)
-            .disable(DeserializationFeature.ACCEPT_FLOAT_AS_INT)
-            .disable(MapperFeature.ALLOW_COERCION_OF_SCALARS)
             .enable(JsonParser.Feature.STRICT_DUPLICATE_DETECTION)
             .build();
 
@@ -40,21 +38,52 @@ public final class ConfigJson {
      */
     public static MegabyteConfig read(String json, String source) {
         try {
-            MegabyteConfig config = MAPPER.readValue(json, MegabyteConfig.class);
-            if (config == null) {
-                throw new ConfigException(source + " holds null instead of a configuration");
-            }
-            return config;
-        } catch (UnrecognizedPropertyException e) {
-            throw new ConfigException(source + " has the unknown field \"" + e.getPropertyName()
-                    + "\"; the fields are " + e.getKnownPropertyIds(), e);
+            JsonNode tree = MAPPER.readTree(json);
+            checkFields(tree, source);
+            return MAPPER.treeToValue(tree, MegabyteConfig.class);
         } catch (ValueInstantiationException e) {
-            String reason = e.getCause() instanceof ConfigException cause ? cause.getMessage() : e.getOriginalMessage();
-            throw new ConfigException(source + ": " + reason, e);
-        } catch (JsonMappingException e) {
-            throw new ConfigException(source + " is not a model configuration: " + e.getOriginalMessage(), e);
+            throw new ConfigException(source + ": " + e.getCause().getMessage(), e);
         } catch (JsonProcessingException e) {
             throw new ConfigException(source + " is not valid JSON: " + e.getOriginalMessage(), e);
         }
+    }
+
+    private static void checkFields(JsonNode tree, String source) {
+        if (!tree.isObject()) {
+            throw new ConfigException(source + " holds no JSON object; a model configuration is one");
+        }
+        Map<String, Class<?>> fields = new LinkedHashMap<>();
+        for (RecordComponent component : MegabyteConfig.class.getRecordComponents()) {
+            fields.put(component.getAccessor().getAnnotation(JsonProperty.class).value(), component.getType());
+        }
+        tree.fieldNames().forEachRemaining(name -> {
+            if (!fields.containsKey(name)) {
+                throw new ConfigException(source + " has the unknown field \"" + name + "\"; the fields are "
+                        + String.join(", ", fields.keySet()));
+            }
+        });
+        fields.forEach((name, type) -> {
+            JsonNode value = tree.get(name);
+            if (value == null) {
+                throw new ConfigException(source + " lacks the field \"" + name + "\"");
+            }
+            String wanted = wanted(type, value);
+            if (wanted != null) {
+                throw new ConfigException(source + " has " + value + " in the field \"" + name + "\"; use " + wanted);
+            }
+        });
+    }
+
+    /** What a field of this type takes, or null if the value is that. */
+    private static String wanted(Class<?> type, JsonNode value) {
+        if (type == Variant.class) {
+            boolean known = Arrays.stream(Variant.values()).anyMatch(v -> v.id().equals(value.textValue()));
+            return known ? null : "\"megabyte\" or \"megabyte_in_action\"";
+        }
+        if (type == double.class) {
+            return value.isNumber() ? null : "a number";
+        }
+        boolean fits = value.isIntegralNumber() && value.canConvertToInt();
+        return fits || type == Integer.class && value.isNull() ? null : "a whole number";
     }
 }

@@ -1,0 +1,61 @@
+package org.megabyte4j.model;
+
+import org.megabyte4j.backend.ByteShift;
+import org.megabyte4j.backend.Ops;
+import org.megabyte4j.tensor.Tensor;
+
+/**
+ * The local model's own input: the embedding of the byte before, added to what the global model says.
+ *
+ * <p>The paper's variant looks the byte up in a table of its own, and sees a padding id at the start of each patch. The
+ * "in action" variant sends the shared table through a Linear layer, and sees the byte before across patch borders. A
+ * row of that product depends on the id alone, so the whole table is projected once instead of every position.
+ */
+final class ByteEmbedding {
+    private final ByteShift shift;
+    private final int padId;
+    private final Tensor table;         // [V, D_L]; in the "in action" variant the projected table
+    private final Tensor dTable;
+    private final Linear projection;    // D_G -> D_L, or null
+    private final Tensor shared;        // [V, D_G], or null
+    private final Tensor dShared;
+
+    ByteEmbedding(GraphBuilder graph, long length) {
+        MegabyteConfig config = graph.config();
+        padId = config.padId();
+        if (config.variant() == Variant.MEGABYTE) {
+            shift = new ByteShift(1, config.patchSize());
+            table = graph.weight("l_embedder.weight");
+            dTable = graph.gradient("l_embedder.weight");
+            projection = null;
+            shared = null;
+            dShared = null;
+        } else {
+            shift = new ByteShift(1, length);
+            table = graph.scratch("projectedTable", config.vocabularySize(), config.localSize());
+            dTable = graph.backwardScratch("dProjectedTable", config.vocabularySize(), config.localSize());
+            projection = Linear.withBias(graph, "to_l_embed");
+            shared = graph.weight("to_embed.weight");
+            dShared = graph.gradient("to_embed.weight");
+        }
+    }
+
+    /** @param x {@code [B * T, D_L]}, which the embeddings are added to */
+    void forward(Ops ops, Tensor ids, Tensor x) {
+        if (projection != null) {
+            projection.forward(ops, shared, null, table);
+        }
+        ops.embed(ids, shift, padId, table, null, x, x);
+    }
+
+    void backward(Ops ops, Tensor ids, Tensor dX) {
+        if (projection == null) {
+            ops.embedBackward(ids, shift, padId, dX, dTable, null);
+            return;
+        }
+        ops.fill(dTable, 0);
+        ops.embedBackward(ids, shift, padId, dX, dTable, null);
+        projection.backwardWeights(ops, shared, dTable);
+        projection.backwardInput(ops, dTable, dShared, dShared);
+    }
+}

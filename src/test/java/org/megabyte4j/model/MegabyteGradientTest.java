@@ -1,0 +1,61 @@
+package org.megabyte4j.model;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import java.util.Random;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+import org.megabyte4j.backend.ReferenceBackend;
+import org.megabyte4j.tensor.ParameterLayout;
+import org.megabyte4j.tensor.Tensor;
+
+/** The hand-written backward passes against central differences, all in double precision. */
+class MegabyteGradientTest {
+    private static final double STEP = 1e-6;
+
+    @ParameterizedTest
+    @CsvSource({"MEGABYTE, 3, 2, 4", "IN_ACTION, 3, 2, 4", "MEGABYTE, 1, 1, 3", "IN_ACTION, 1, 2, 3",
+            "MEGABYTE, 4, 1, 1", "IN_ACTION, 5, 1, 1"})
+    void gradientsMatchFiniteDifferences(Variant variant, int patchSize, int batch, int patches) {
+        MegabyteConfig config = TestModels.config(variant, patchSize);
+        int length = patches * patchSize;
+        int[] ids = TestModels.ids(batch * length, config.vocabularySize(), 3);
+        ids[0] = config.padId();
+        try (ReferenceBackend backend = new ReferenceBackend();
+                Parameters parameters = TestModels.random(config, backend, 1);
+                RunnableGraph training = RunnableGraph.training(backend, parameters, batch, length)) {
+            training.step(ids);
+            double[] gradients = backend.readDoubles(training.graph.gradients());
+            Random random = new Random(7);
+            for (ParameterLayout.Entry entry : parameters.layout().entries()) {
+                Tensor parameter = parameters.get(entry.name());
+                // Along one random direction a mistake in any element shows.
+                double[] start = backend.readDoubles(parameter);
+                double[] direction = random.doubles(start.length, -1, 1).toArray();
+                double expected = (lossAt(1, start, direction, parameter, training, backend)
+                        - lossAt(-1, start, direction, parameter, training, backend)) / (2 * STEP);
+                double actual = 0;
+                double norm = 0;
+                for (int i = 0; i < start.length; i++) {
+                    backend.set(parameter, i, start[i]);
+                    double gradient = gradients[(int) entry.offset() + i];
+                    actual += gradient * direction[i];
+                    norm += gradient * gradient;
+                }
+                double tolerance = 1e-6 * (1e-2 + Math.sqrt(norm * start.length));
+                assertThat(actual).as(entry.name()).isCloseTo(expected, org.assertj.core.data.Offset.offset(tolerance));
+            }
+        }
+    }
+
+    private static double lossAt(int sign, double[] start, double[] direction, Tensor parameter, RunnableGraph training,
+            ReferenceBackend backend) {
+        for (int i = 0; i < start.length; i++) {
+            backend.set(parameter, i, start[i] + sign * STEP * direction[i]);
+        }
+        training.ops.fill(training.graph.loss(), 0);
+        training.graph.forward(training.ops);
+        training.graph.loss(training.ops);
+        return backend.readDoubles(training.graph.loss())[0];
+    }
+}

@@ -1,0 +1,58 @@
+package org.megabyte4j.model;
+
+import org.megabyte4j.backend.Backend;
+import org.megabyte4j.backend.Ops;
+import org.megabyte4j.tensor.MemoryPlan;
+
+/** A graph with its memory, ready to run. */
+public final class RunnableGraph implements AutoCloseable {
+    private final Backend backend;
+    private final MemoryPlan plan = new MemoryPlan();
+    public final Megabyte graph;
+    public final Ops ops;
+
+    private RunnableGraph(Backend backend, Parameters parameters, int batch, int length, boolean training) {
+        this.backend = backend;
+        graph = training ? Megabyte.forTraining(parameters, batch, length, plan)
+                : Megabyte.forEvaluation(parameters, batch, length, plan);
+        ops = backend.plan(plan, dry -> {
+            graph.forward(dry);
+            if (training) {
+                graph.lossAndBackward(dry, 1f);
+            } else {
+                graph.loss(dry);
+            }
+        });
+        backend.allocate(plan);
+    }
+
+    public static RunnableGraph training(Backend backend, Parameters parameters, int batch, int length) {
+        return new RunnableGraph(backend, parameters, batch, length, true);
+    }
+
+    public static RunnableGraph evaluation(Backend backend, Parameters parameters, int batch, int length) {
+        return new RunnableGraph(backend, parameters, batch, length, false);
+    }
+
+    /** Runs forward and gives the logits. */
+    public float[] logits(int... ids) {
+        backend.write(graph.ids(), ids);
+        graph.forward(ops);
+        return backend.readFloats(graph.logits());
+    }
+
+    /** Runs forward and backward from zero gradients and gives the loss. */
+    public float step(int... ids) {
+        backend.write(graph.ids(), ids);
+        ops.fill(graph.gradients(), 0);
+        ops.fill(graph.loss(), 0);
+        graph.forward(ops);
+        graph.lossAndBackward(ops, 1f);
+        return backend.readFloats(graph.loss())[0];
+    }
+
+    @Override
+    public void close() {
+        plan.close();
+    }
+}
