@@ -4,9 +4,7 @@ import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.nio.channels.FileChannel;
-import java.nio.file.AccessDeniedException;
 import java.nio.file.Files;
-import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
 
@@ -21,16 +19,8 @@ record MappedFile(Path path, Arena arena, MemorySegment bytes) implements AutoCl
             return new MappedFile(path, arena, channel.map(FileChannel.MapMode.READ_ONLY, 0, channel.size(), arena));
         } catch (IOException e) {
             arena.close();
-            throw new CheckpointException(path + " cannot be read: " + reason(e), e);
+            throw DurableFiles.unreadable(path, e);
         }
-    }
-
-    static String reason(IOException e) {
-        return switch (e) {
-            case NoSuchFileException missing -> "it does not exist";
-            case AccessDeniedException denied -> "permission denied";
-            default -> String.valueOf(e.getMessage());
-        };
     }
 
     @Override

@@ -106,7 +106,8 @@ record SafeTensorsHeader(Map<String, StoredTensor> tensors, Map<String, String> 
                 }
             } catch (JsonProcessingException e) {
                 throw new CheckpointException(source
-                        + " is damaged or no safetensors file: its header is not valid JSON: " + e.getOriginalMessage(), e);
+                        + " is damaged or no safetensors file: its header is not valid JSON: "
+                        + e.getOriginalMessage(), e);
             } catch (IOException e) {
                 throw new UncheckedIOException("reading from memory", e);
             }

@@ -1,14 +1,20 @@
 package org.megabyte4j.checkpoint;
 
+import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.util.Arrays;
+import org.megabyte4j.backend.Backend;
 import org.megabyte4j.tensor.DType;
+import org.megabyte4j.tensor.Tensor;
 
 /**
  * A tensor in an open file. Its elements stay in the file, little-endian, until they are read; after the file is closed
  * they can no longer be.
  */
 public final class StoredTensor {
+    /** Bytes that are copied at a time. */
+    private static final int CHUNK = 4 << 20;
+
     private final String name;
     private final String source;
     private final DType dtype;
@@ -135,7 +141,7 @@ public final class StoredTensor {
             read(from + done, now, raw);
             MemorySegment part = to.asSlice(done * wanted.bytes(), (long) now * wanted.bytes());
             try {
-                Elements.convert(dtype, raw, wanted, part, now);
+                ElementTypes.convert(dtype, raw, wanted, part, now);
             } catch (ArithmeticException e) {
                 throw new CheckpointException(source + ": the tensor " + this + " cannot be read as " + wanted + ": "
                         + e.getMessage(), e);
@@ -155,6 +161,27 @@ public final class StoredTensor {
         int[] values = new int[arrayLength()];
         readAs(DType.I32, 0, values.length, MemorySegment.ofArray(values));
         return values;
+    }
+
+    /**
+     * Copies all elements to a device, converted to the dtype of {@code to}.
+     *
+     * @throws CheckpointException if the shapes differ or the elements cannot be converted
+     */
+    public void load(Tensor to, Backend backend) {
+        if (!Arrays.equals(shape, to.shape())) {
+            throw new CheckpointException(source + ": the tensor " + this + " does not have the shape of " + to);
+        }
+        int size = to.dtype().bytes();
+        try (Arena arena = Arena.ofConfined()) {
+            MemorySegment chunk = arena.allocate(Math.min(CHUNK, to.bytes()), 64);
+            for (long done = 0, now; done < elements; done += now) {
+                now = Math.min(CHUNK / size, elements - done);
+                MemorySegment part = chunk.asSlice(0, now * size);
+                readAs(to.dtype(), done, now, part);
+                backend.write(to.part(done, now), part);
+            }
+        }
     }
 
     private int arrayLength() {
