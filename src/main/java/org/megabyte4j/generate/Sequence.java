@@ -1,0 +1,67 @@
+package org.megabyte4j.generate;
+
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.BitSet;
+import java.util.List;
+
+/** A prompt that grows. */
+final class Sequence {
+    private final int number;
+    private final int promptLength;
+    private final int[] ids;
+    private final BitSet seen = new BitSet();
+    private final List<Score> scores = new ArrayList<>();
+    private int length;
+    private Generated.End end;
+
+    /** @param number in its request, from 0 */
+    Sequence(int number, int[] prompt, int newIds) {
+        this.number = number;
+        ids = Arrays.copyOf(prompt, prompt.length + newIds);
+        promptLength = prompt.length;
+        length = prompt.length;
+        Arrays.stream(prompt).forEach(seen::set);
+    }
+
+    int number() {
+        return number;
+    }
+
+    /** Ids so far. */
+    int length() {
+        return length;
+    }
+
+    int id(int index) {
+        return ids[index];
+    }
+
+    BitSet seen() {
+        return seen;
+    }
+
+    boolean isFinished() {
+        return end != null;
+    }
+
+    /** @param score or null */
+    void append(int id, Score score) {
+        ids[length++] = id;
+        seen.set(id);
+        if (score != null) {
+            scores.add(score);
+        }
+        if (length == ids.length) {
+            end = Generated.End.LENGTH;
+        }
+    }
+
+    void finish(Generated.End reason) {
+        end = reason;
+    }
+
+    Generated generated() {
+        return new Generated(Arrays.copyOfRange(ids, promptLength, length), List.copyOf(scores), end);
+    }
+}

@@ -1,0 +1,120 @@
+package org.megabyte4j.model;
+
+import java.util.ArrayList;
+import java.util.List;
+import org.megabyte4j.backend.AttentionBias;
+import org.megabyte4j.backend.Ops;
+import org.megabyte4j.tensor.DType;
+import org.megabyte4j.tensor.MemoryPlan;
+import org.megabyte4j.tensor.Tensor;
+
+/**
+ * The model byte by byte, for generation: keys and values of earlier patches and bytes stay in caches, so the global
+ * model runs once for each patch and the local one once for each byte. Computes what {@link Megabyte} computes.
+ *
+ * <p>Patch k of a sequence: {@link #patchStep} on the ids of patch k - 1, then P times {@link #byteStep}. A prompt's
+ * earlier patches go through {@link #prefillSteps}, many at once. {@link #prepare} comes first, and again whenever the
+ * weights have changed.
+ */
+public final class MegabyteDecoder {
+    /** Patches that prefill takes at once. The smaller number covers what the larger leaves, with padding at the end. */
+    private static final int[] PREFILL_PATCHES = {64, 16};
+
+    private final MegabyteConfig config;
+    private final int capacity;
+    private final List<PatchStep> prefillSteps = new ArrayList<>();
+    private final PatchStep patchStep;
+    private final ByteStep byteStep;
+    private final Linear projection;       // D_G -> D_L of the "in action" variant, or null
+    private final Tensor sharedTable;      // [V, D_G], or null
+    private final Tensor projectedTable;   // [V, D_L], or null
+
+    /**
+     * @param batch  sequences side by side, at least 1
+     * @param length longest sequence in bytes, prompt and continuation together
+     * @throws ConfigException if the length is longer than the learned positions
+     */
+    public MegabyteDecoder(Parameters parameters, int batch, int length, MemoryPlan plan) {
+        config = parameters.config();
+        if (batch < 1) {
+            throw new ConfigException("batch size " + batch + " is not possible; use at least 1");
+        }
+        int patchSize = config.patchSize();
+        capacity = Math.ceilDiv(length, patchSize);
+        config.checkLength("sequence length", (long) capacity * patchSize);
+
+        GraphBuilder graph = new GraphBuilder(parameters, null, plan);
+        AttentionBias bias = config.variant() == Variant.MEGABYTE ? AttentionBias.NONE : AttentionBias.ALIBI;
+        Tensor slices = plan.tensor(MemoryPlan.Category.ACTIVATIONS, "globalToLocal", DType.F32,
+                (long) batch * patchSize, config.localSize());
+        Tensor localTable;
+        if (config.variant() == Variant.MEGABYTE) {
+            projection = null;
+            sharedTable = null;
+            projectedTable = null;
+            localTable = graph.weight("l_embedder.weight");
+        } else {
+            projection = Linear.withBias(graph, "to_l_embed");
+            sharedTable = graph.weight("to_embed.weight");
+            projectedTable = plan.tensor(MemoryPlan.Category.CACHE, "projectedTable", DType.F32,
+                    config.vocabularySize(), config.localSize());
+            localTable = projectedTable;
+        }
+        int smallest = PREFILL_PATCHES[PREFILL_PATCHES.length - 1];
+        List<Tensor> globalCaches = caches(plan, "globalCache", config.globalLayers(), batch,
+                Math.ceilDiv(capacity, smallest) * (long) smallest, config.globalSize() / config.globalHeads());
+        List<Tensor> localCaches = caches(plan, "localCache", config.localLayers(), batch, patchSize,
+                config.localSize() / config.localHeads());
+        for (int patches : PREFILL_PATCHES) {
+            if (patches <= capacity || patches == smallest) {
+                prefillSteps.add(new PatchStep(graph, plan, batch, patches, bias, globalCaches, null));
+            }
+        }
+        patchStep = new PatchStep(graph, plan, batch, 1, bias, globalCaches, slices);
+        byteStep = new ByteStep(graph, plan, batch, bias, localCaches, slices, localTable);
+    }
+
+    private static List<Tensor> caches(MemoryPlan plan, String name, int layers, int batch, long positions,
+            int headSize) {
+        List<Tensor> caches = new ArrayList<>();
+        for (int i = 0; i < layers; i++) {
+            caches.add(plan.tensor(MemoryPlan.Category.CACHE, name, DType.F32, batch, positions, 2L * headSize));
+        }
+        return caches;
+    }
+
+    /** Everything that {@code ops} may be asked for, once. For {@code backend.plan}. */
+    public void program(Ops ops) {
+        prepare(ops);
+        prefillSteps.forEach(step -> step.forward(ops));
+        patchStep.forward(ops);
+        byteStep.forward(ops);
+    }
+
+    /** Computes what depends on the weights alone. */
+    public void prepare(Ops ops) {
+        if (projection != null) {
+            projection.forward(ops, sharedTable, null, projectedTable);
+        }
+    }
+
+    /** Steps that fill the global caches with many patches at once, the largest step first. */
+    public List<PatchStep> prefillSteps() {
+        return List.copyOf(prefillSteps);
+    }
+
+    /** The global model over one patch of each sequence. */
+    public PatchStep patchStep() {
+        return patchStep;
+    }
+
+    /** The local model over one byte of each sequence. */
+    public ByteStep byteStep() {
+        return byteStep;
+    }
+
+    /** Patches that a sequence can have. */
+    public int capacity() {
+        return capacity;
+    }
+}

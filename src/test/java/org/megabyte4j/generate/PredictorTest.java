@@ -1,0 +1,108 @@
+package org.megabyte4j.generate;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.within;
+
+import java.util.Arrays;
+import java.util.List;
+import net.jqwik.api.ForAll;
+import net.jqwik.api.Property;
+import net.jqwik.api.constraints.IntRange;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+import org.megabyte4j.backend.ReferenceBackend;
+import org.megabyte4j.model.MegabyteConfig;
+import org.megabyte4j.model.Parameters;
+import org.megabyte4j.model.RunnableGraph;
+import org.megabyte4j.model.TestModels;
+import org.megabyte4j.model.Variant;
+
+/** Generation with caches against the whole model over the whole text. */
+class PredictorTest {
+    private static final float TOLERANCE = 2e-6f;
+
+    /** All prefix lengths around several patch borders, each continued across the next border. */
+    @ParameterizedTest
+    @CsvSource({"MEGABYTE, 1", "MEGABYTE, 3", "MEGABYTE, 4", "IN_ACTION, 1", "IN_ACTION, 3", "IN_ACTION, 4"})
+    void cachedLogitsEqualUncachedOnesAtEveryPrefixLength(Variant variant, int patchSize) {
+        MegabyteConfig config = TestModels.config(variant, patchSize);
+        int length = 4 * patchSize;
+        int[] ids = TestModels.ids(length, config.vocabularySize(), 8);
+        try (ReferenceBackend backend = new ReferenceBackend();
+                Parameters parameters = TestModels.random(config, backend, 2);
+                RunnableGraph whole = RunnableGraph.evaluation(backend, parameters, 1, length);
+                Predictor predictor = new AlignedPredictor(backend, parameters, 1, length)) {
+            float[] expected = whole.logits(ids);
+            for (int prefix = 0; prefix < length; prefix++) {
+                Sequence sequence = new Sequence(0, Arrays.copyOf(ids, prefix), length - prefix);
+                predictor.start(List.of(sequence));
+                for (int t = prefix; t < Math.min(length, prefix + patchSize + 1); t++) {
+                    assertLogits(predictor, sequence, 0, row(expected, t, config.vocabularySize()));
+                    sequence.append(ids[t], null);
+                }
+            }
+        }
+    }
+
+    /** Prompts of many patches, whose caches are filled in blocks of 64 and of 16. */
+    @ParameterizedTest
+    @CsvSource({"MEGABYTE, 15, 0", "MEGABYTE, 16, 1", "IN_ACTION, 17, 1", "MEGABYTE, 64, 0", "IN_ACTION, 65, 2",
+        "MEGABYTE, 81, 1", "IN_ACTION, 150, 0"})
+    void longPromptsFillTheCachesInBlocks(Variant variant, int patches, int rest) {
+        int patchSize = 3;
+        MegabyteConfig config = TestModels.config(variant, patchSize).withMaxLength(152 * patchSize);
+        int prefix = patches * patchSize + rest;
+        int length = (patches + 1) * patchSize;
+        int[] ids = TestModels.ids(length, config.vocabularySize(), 8);
+        try (ReferenceBackend backend = new ReferenceBackend();
+                Parameters parameters = TestModels.random(config, backend, 2);
+                RunnableGraph whole = RunnableGraph.evaluation(backend, parameters, 1, length);
+                Predictor predictor = new AlignedPredictor(backend, parameters, 2, length)) {
+            float[] expected = whole.logits(ids);
+            // A short one beside it, so that blocks hold padding too.
+            Sequence brief = new Sequence(0, Arrays.copyOf(ids, 4), 1);
+            Sequence sequence = new Sequence(1, Arrays.copyOf(ids, prefix), length - prefix);
+            predictor.start(List.of(brief, sequence));
+            assertLogits(predictor, sequence, 1, row(expected, prefix, config.vocabularySize()));
+        }
+    }
+
+    /** Left padding as the definition says, by hand. */
+    @Property(tries = 30)
+    void referenceLogitsAreThoseOfTheLeftPaddedText(@ForAll Variant variant, @ForAll @IntRange(min = 0, max = 9) int length) {
+        int patchSize = 3;
+        MegabyteConfig config = TestModels.config(variant, patchSize);
+        int[] ids = TestModels.ids(length, config.vocabularySize(), 8);
+        int left = 0;
+        while ((length + left) % patchSize != patchSize - 1) {
+            left++;
+        }
+        int[] padded = new int[left + length + 1];
+        Arrays.fill(padded, config.padId());
+        System.arraycopy(ids, 0, padded, left, length);
+        try (ReferenceBackend backend = new ReferenceBackend();
+                Parameters parameters = TestModels.random(config, backend, 2);
+                RunnableGraph whole = RunnableGraph.evaluation(backend, parameters, 1, padded.length);
+                Predictor predictor = new ReferencePredictor(backend, parameters, 2, 12)) {
+            float[] expected = row(whole.logits(padded), padded.length - 1, config.vocabularySize());
+            Sequence sequence = new Sequence(1, ids, 1);
+            Sequence longer = new Sequence(0, TestModels.ids(11, config.vocabularySize(), 1), 1);
+            predictor.start(List.of(longer, sequence));
+            assertLogits(predictor, sequence, 1, expected);
+        }
+    }
+
+    /** Steps until the logits are about the next id, and compares them. */
+    private static void assertLogits(Predictor predictor, Sequence sequence, int row, float[] expected) {
+        do {
+            predictor.step();
+        } while (predictor.position(row) < sequence.length());
+        assertThat(predictor.position(row)).isEqualTo(sequence.length());
+        assertThat(row(predictor.logits(), row, expected.length)).as("logits at " + sequence.length())
+                .containsExactly(expected, within(TOLERANCE));
+    }
+
+    private static float[] row(float[] logits, int row, int vocabulary) {
+        return Arrays.copyOfRange(logits, row * vocabulary, (row + 1) * vocabulary);
+    }
+}
