@@ -13,8 +13,8 @@ import org.megabyte4j.model.MegabyteConfig;
  * @param trainer the trainer's state, as it was given to {@link RunFolder#save}
  */
 public record Checkpoint(long step, Path folder, MegabyteConfig config, JsonNode trainer) {
-    static final String CONFIG = "config.json";
-    static final String MODEL = "model.safetensors";
+    static final String CONFIG = ModelFile.CONFIG;
+    static final String MODEL = ModelFile.SAFETENSORS;
     static final String OPTIMIZER = "optimizer.safetensors";
     static final String TRAINER = "trainer.json";
 

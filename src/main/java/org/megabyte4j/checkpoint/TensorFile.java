@@ -6,6 +6,15 @@ import java.util.Set;
 
 /** An open file of named tensors. Closing it ends the life of its tensors. */
 public interface TensorFile extends AutoCloseable {
+    /**
+     * Opens a file in the format that its first bytes tell.
+     *
+     * @throws CheckpointException if it cannot be read or is damaged
+     */
+    static TensorFile open(Path path) {
+        return PyTorchFile.isOne(path) ? PyTorchFile.open(path) : SafeTensorsFile.open(path);
+    }
+
     Path path();
 
     /** The tensors by name, in the order of the file. */

@@ -1,0 +1,54 @@
+package org.megabyte4j.checkpoint;
+
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Path;
+import java.util.Map;
+import java.util.function.Consumer;
+import org.megabyte4j.backend.Backend;
+import org.megabyte4j.model.ConfigJson;
+import org.megabyte4j.model.MegabyteConfig;
+import org.megabyte4j.model.Parameters;
+
+/** Models to and from folders with {@code config.json} and {@code model.safetensors}. */
+public final class ModelFiles {
+    private ModelFiles() {
+    }
+
+    /**
+     * Loads a model.
+     *
+     * @param path   a folder with {@code config.json} and {@code model.safetensors} or {@code pytorch_model.bin}, such
+     *               as a run folder, or a file of weights with {@code config.json} beside it
+     * @param notice gets a sentence about what was found to be unusual, but could be resolved
+     * @return the caller closes it
+     * @throws CheckpointException if a file is missing or damaged, the two do not fit, or a weight is not finite
+     */
+    public static Parameters load(Path path, Backend backend, Consumer<String> notice) {
+        try (ModelFile file = ModelFile.open(path, LocalHeads.AUTO, notice)) {
+            return file.load(backend);
+        }
+    }
+
+    /** Only the configuration of a model, and whether its weights fit it. */
+    public static MegabyteConfig config(Path path, Consumer<String> notice) {
+        try (ModelFile file = ModelFile.open(path, LocalHeads.AUTO, notice)) {
+            return file.config();
+        }
+    }
+
+    /**
+     * Writes a model into a folder, which is made if it is not there. Each file is replaced as a whole.
+     *
+     * @throws CheckpointException if it cannot be written
+     */
+    public static void save(Path folder, Parameters parameters, Backend backend) {
+        new SafeTensorsWriter(TensorSource.of(parameters, backend), Map.of("format", "pt"))
+                .write(folder.resolve(ModelFile.SAFETENSORS));
+        saveConfig(folder, parameters.config());
+    }
+
+    static void saveConfig(Path folder, MegabyteConfig config) {
+        byte[] text = ConfigJson.write(config).getBytes(StandardCharsets.UTF_8);
+        DurableFiles.replace(folder.resolve(ModelFile.CONFIG), text.length, DurableFiles.content(text));
+    }
+}
