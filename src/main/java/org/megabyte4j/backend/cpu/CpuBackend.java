@@ -1,0 +1,154 @@
+package org.megabyte4j.backend.cpu;
+
+import java.lang.foreign.MemorySegment;
+import java.lang.management.ManagementFactory;
+import java.util.Locale;
+import java.util.concurrent.atomic.AtomicLong;
+import java.util.function.Consumer;
+import java.util.stream.Collectors;
+import org.megabyte4j.MegabyteException;
+import org.megabyte4j.backend.Backend;
+import org.megabyte4j.backend.Ops;
+import org.megabyte4j.backend.OutOfMemoryException;
+import org.megabyte4j.ffi.MissingLibraryException;
+import org.megabyte4j.ffi.OpenBlas;
+import org.megabyte4j.tensor.DType;
+import org.megabyte4j.tensor.Memory;
+import org.megabyte4j.tensor.MemoryPlan;
+import org.megabyte4j.tensor.Tensor;
+import org.slf4j.LoggerFactory;
+
+/**
+ * The backend that works on any machine: float32, OpenBLAS for matrix products, Java with vector instructions for the
+ * rest, all cores. Results are the same bits each time for a fixed number of threads.
+ */
+public final class CpuBackend implements Backend {
+    private final Workers workers;
+    private final Kernels kernels;
+    private final Gemm gemm;
+    private final AtomicLong held = new AtomicLong();
+
+    private CpuBackend(Workers workers, Kernels kernels, Gemm gemm) {
+        this.workers = workers;
+        this.kernels = kernels;
+        this.gemm = gemm;
+    }
+
+    /** A backend with one thread for each processor that this process may use. */
+    public static CpuBackend open() {
+        return open(Runtime.getRuntime().availableProcessors());
+    }
+
+    /**
+     * @param threads how many threads compute, the calling one included
+     * @throws MegabyteException if {@code threads} is less than 1 or beyond reason
+     */
+    public static CpuBackend open(int threads) {
+        if (threads < 1 || threads > 1024) {
+            throw new MegabyteException("--threads " + threads + " is not possible; use 1 to 1024, "
+                    + Runtime.getRuntime().availableProcessors() + " for this machine");
+        }
+        Kernels kernels = Kernels.best();
+        return open(threads, kernels, bestGemm(kernels));
+    }
+
+    /** For tests: any provider with any other. */
+    static CpuBackend open(int threads, Kernels kernels, Gemm gemm) {
+        return new CpuBackend(new Workers(threads), kernels, gemm);
+    }
+
+    private static Gemm bestGemm(Kernels kernels) {
+        try {
+            return new OpenBlasGemm(OpenBlas.open());
+        } catch (MissingLibraryException e) {
+            LoggerFactory.getLogger(CpuBackend.class).warn("matrix products run in Java, which is slow: {}",
+                    e.getMessage());
+            return new JavaGemm(kernels);
+        }
+    }
+
+    @Override
+    public String name() {
+        return "cpu";
+    }
+
+    @Override
+    public String description() {
+        return workers.threads() + (workers.threads() == 1 ? " thread, " : " threads, ") + kernels.name() + ", "
+                + gemm.description();
+    }
+
+    /** Bytes of memory that this backend has handed out and not got back. */
+    public long heldBytes() {
+        return held.get();
+    }
+
+    @Override
+    public Ops plan(MemoryPlan plan, Consumer<Ops> program) {
+        WorkspaceMeter meter = new WorkspaceMeter(workers.threads());
+        program.accept(meter);
+        return new CpuOps(workers, kernels, gemm, plan.scratch("cpu workspace", DType.F32, meter.elements()));
+    }
+
+    @Override
+    public void allocate(MemoryPlan plan) {
+        long needed = plan.bytes();
+        long free = freeMemory();
+        if (needed > free) {
+            throw new OutOfMemoryException(notEnough(plan, needed, free));
+        }
+        plan.allocate(this::allocate);
+    }
+
+    /** What a user reads first when a model is too large for the machine. */
+    static String notEnough(MemoryPlan plan, long needed, long free) {
+        String parts = plan.bytesByCategory().entrySet().stream()
+                .map(e -> e.getKey().name().toLowerCase(Locale.ROOT) + " " + gibibytes(e.getValue()))
+                .collect(Collectors.joining(", "));
+        return "not enough memory: " + gibibytes(needed) + " needed (" + parts + "), " + gibibytes(free)
+                + " free; use a smaller --batch or --seq-len, or a smaller model";
+    }
+
+    private static String gibibytes(long bytes) {
+        return String.format(Locale.ROOT, "%.2f GiB", bytes / (double) (1L << 30));
+    }
+
+    /** Memory that can be had without swapping, within the limits of a container. */
+    private static long freeMemory() {
+        var system = ManagementFactory.getPlatformMXBean(com.sun.management.OperatingSystemMXBean.class);
+        return Math.max(system.getFreeMemorySize(), AvailableMemory.ofLinux());
+    }
+
+    @Override
+    public Memory allocate(long bytes) {
+        return new CpuMemory(bytes, held);
+    }
+
+    @Override
+    public void write(Tensor to, MemorySegment from) {
+        checkSize(to, from);
+        CpuTensors.segment(to).copyFrom(from);
+    }
+
+    @Override
+    public void read(Tensor from, MemorySegment to) {
+        checkSize(from, to);
+        to.copyFrom(CpuTensors.segment(from));
+    }
+
+    private static void checkSize(Tensor tensor, MemorySegment host) {
+        if (host.byteSize() != tensor.bytes()) {
+            throw new IllegalArgumentException(host.byteSize() + " bytes do not fit a tensor of " + tensor.bytes()
+                    + " bytes, " + tensor);
+        }
+    }
+
+    @Override
+    public void synchronize() {
+    }
+
+    @Override
+    public void close() {
+        workers.close();
+    }
+}

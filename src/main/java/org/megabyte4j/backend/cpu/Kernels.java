@@ -1,0 +1,85 @@
+package org.megabyte4j.backend.cpu;
+
+import java.lang.foreign.MemorySegment;
+
+/**
+ * What the operations of the CPU backend do to one run of float32 elements. {@link PlainKernels} is the specification,
+ * {@link VectorKernels} the same with the Vector API. Positions ({@code at}) and counts are in elements; segments start
+ * at a multiple of four bytes.
+ */
+interface Kernels {
+    /** For {@code info} and benchmark reports. */
+    String name();
+
+    void fill(MemorySegment x, long at, long count, float value);
+
+    void scale(MemorySegment x, long at, long count, float factor);
+
+    /** {@code to += from}. */
+    void add(MemorySegment from, long fromAt, MemorySegment to, long at, long count);
+
+    /** {@code to += factor * from}. */
+    void addScaled(float factor, MemorySegment from, long fromAt, MemorySegment to, long at, long count);
+
+    float dot(MemorySegment a, long aAt, MemorySegment b, long bAt, long count);
+
+    float sum(MemorySegment x, long at, long count);
+
+    float max(MemorySegment x, long at, long count);
+
+    /** Sum of squares, added up in double precision. */
+    double sumOfSquares(MemorySegment x, long at, long count);
+
+    /** Sum of squared differences from {@code mean}. */
+    float squaredDeviation(MemorySegment x, long at, long count, float mean);
+
+    /** {@code out = (x - mean) * rstd * weight + bias}. */
+    void normalize(MemorySegment x, long at, float mean, float rstd, MemorySegment weight, MemorySegment bias,
+            MemorySegment out, long outAt, long count);
+
+    /**
+     * Backward of {@link #normalize} for one row: {@code dX = residual + gradient through the norm}, and the row's part
+     * of {@code dWeight} and {@code dBias} added to what is there.
+     *
+     * @param residual may be null
+     */
+    void normalizeBackward(MemorySegment dOut, MemorySegment x, long at, float mean, float rstd, MemorySegment weight,
+            MemorySegment residual, MemorySegment dX, MemorySegment dWeight, MemorySegment dBias,
+            long count);
+
+    /** {@code out = x * Phi(x)}. */
+    void gelu(MemorySegment x, long at, MemorySegment out, long outAt, long count);
+
+    /** {@code dX = dOut * gelu'(x)} and {@code out = gelu(x)}; in place where the caller wants. */
+    void geluBackward(MemorySegment x, MemorySegment dOut, MemorySegment dX, MemorySegment out, long at, long count);
+
+    /** {@code x = exp(x - shift)}; returns the sum of the results. */
+    float expShifted(MemorySegment x, long at, long count, float shift);
+
+    /** The sum of {@code exp(x - shift)}, x left as it is. */
+    float sumExpShifted(MemorySegment x, long at, long count, float shift);
+
+    /** {@code out = factor * exp(x - shift)}; in place where the caller wants. */
+    void scaledExpShifted(MemorySegment x, MemorySegment out, long at, long count, float shift, float factor);
+
+    /** {@code x[i] += start + i * step}. */
+    void addRamp(MemorySegment x, long at, long count, float start, float step);
+
+    /** {@code dP = p * (dP - delta) * scale}. */
+    void softmaxBackward(MemorySegment p, MemorySegment dP, long at, long count, float delta, float scale);
+
+    /**
+     * AdamW over elements of equal decay.
+     *
+     * @param keep {@code 1 - learningRate * weightDecay}
+     * @param rate {@code learningRate / firstCorrection}
+     * @param rootCorrection {@code sqrt(secondCorrection)}
+     */
+    void adamW(MemorySegment p, MemorySegment g, MemorySegment m, MemorySegment v, long at, long count, float clip,
+            float keep, float beta1, float beta2, float rate, float rootCorrection, float epsilon);
+
+    /** The provider for this process: vectorised where the module jdk.incubator.vector is present. */
+    static Kernels best() {
+        return KernelsProvider.BEST;
+    }
+}

@@ -1,0 +1,206 @@
+package org.megabyte4j.backend.cpu;
+
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import java.nio.ByteOrder;
+
+/** {@link Kernels} in plain loops: the specification. */
+final class PlainKernels implements Kernels {
+    static final ValueLayout.OfFloat FLOAT = ValueLayout.JAVA_FLOAT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
+
+    private static float get(MemorySegment x, long index) {
+        return x.get(FLOAT, index << 2);
+    }
+
+    private static void set(MemorySegment x, long index, float value) {
+        x.set(FLOAT, index << 2, value);
+    }
+
+    @Override
+    public String name() {
+        return "plain loops";
+    }
+
+    @Override
+    public void fill(MemorySegment x, long at, long count, float value) {
+        for (long i = at; i < at + count; i++) {
+            set(x, i, value);
+        }
+    }
+
+    @Override
+    public void scale(MemorySegment x, long at, long count, float factor) {
+        for (long i = at; i < at + count; i++) {
+            set(x, i, get(x, i) * factor);
+        }
+    }
+
+    @Override
+    public void add(MemorySegment from, long fromAt, MemorySegment to, long at, long count) {
+        for (long i = 0; i < count; i++) {
+            set(to, at + i, get(to, at + i) + get(from, fromAt + i));
+        }
+    }
+
+    @Override
+    public void addScaled(float factor, MemorySegment from, long fromAt, MemorySegment to, long at, long count) {
+        for (long i = 0; i < count; i++) {
+            set(to, at + i, Math.fma(factor, get(from, fromAt + i), get(to, at + i)));
+        }
+    }
+
+    @Override
+    public float dot(MemorySegment a, long aAt, MemorySegment b, long bAt, long count) {
+        float sum = 0;
+        for (long i = 0; i < count; i++) {
+            sum = Math.fma(get(a, aAt + i), get(b, bAt + i), sum);
+        }
+        return sum;
+    }
+
+    @Override
+    public float sum(MemorySegment x, long at, long count) {
+        float sum = 0;
+        for (long i = at; i < at + count; i++) {
+            sum += get(x, i);
+        }
+        return sum;
+    }
+
+    @Override
+    public float max(MemorySegment x, long at, long count) {
+        float largest = Float.NEGATIVE_INFINITY;
+        for (long i = at; i < at + count; i++) {
+            largest = Math.max(largest, get(x, i));
+        }
+        return largest;
+    }
+
+    @Override
+    public double sumOfSquares(MemorySegment x, long at, long count) {
+        double sum = 0;
+        for (long i = at; i < at + count; i++) {
+            double value = get(x, i);
+            sum += value * value;
+        }
+        return sum;
+    }
+
+    @Override
+    public float squaredDeviation(MemorySegment x, long at, long count, float mean) {
+        float sum = 0;
+        for (long i = at; i < at + count; i++) {
+            float difference = get(x, i) - mean;
+            sum = Math.fma(difference, difference, sum);
+        }
+        return sum;
+    }
+
+    @Override
+    public void normalize(MemorySegment x, long at, float mean, float rstd, MemorySegment weight, MemorySegment bias,
+            MemorySegment out, long outAt, long count) {
+        for (long i = 0; i < count; i++) {
+            float normed = (get(x, at + i) - mean) * rstd;
+            set(out, outAt + i, Math.fma(normed, get(weight, i), get(bias, i)));
+        }
+    }
+
+    @Override
+    public void normalizeBackward(MemorySegment dOut, MemorySegment x, long at, float mean, float rstd,
+            MemorySegment weight, MemorySegment residual, MemorySegment dX, MemorySegment dWeight, MemorySegment dBias,
+            long count) {
+        float sum = 0;
+        float product = 0;
+        for (long i = 0; i < count; i++) {
+            float normed = (get(x, at + i) - mean) * rstd;
+            float gradient = get(dOut, at + i);
+            float through = gradient * get(weight, i);
+            sum += through;
+            product = Math.fma(through, normed, product);
+            set(dWeight, i, Math.fma(gradient, normed, get(dWeight, i)));
+            set(dBias, i, get(dBias, i) + gradient);
+        }
+        float meanGradient = sum / count;
+        float meanProduct = product / count;
+        for (long i = 0; i < count; i++) {
+            float normed = (get(x, at + i) - mean) * rstd;
+            float through = get(dOut, at + i) * get(weight, i);
+            float gradient = (through - meanGradient - normed * meanProduct) * rstd;
+            set(dX, at + i, residual == null ? gradient : get(residual, at + i) + gradient);
+        }
+    }
+
+    @Override
+    public void gelu(MemorySegment x, long at, MemorySegment out, long outAt, long count) {
+        for (long i = 0; i < count; i++) {
+            float value = get(x, at + i);
+            set(out, outAt + i, value * FloatMath.normalCdf(value));
+        }
+    }
+
+    @Override
+    public void geluBackward(MemorySegment x, MemorySegment dOut, MemorySegment dX, MemorySegment out, long at,
+            long count) {
+        for (long i = at; i < at + count; i++) {
+            float value = get(x, i);
+            float cdf = FloatMath.normalCdf(value);
+            set(dX, i, get(dOut, i) * Math.fma(value, FloatMath.normalDensity(value), cdf));
+            set(out, i, value * cdf);
+        }
+    }
+
+    @Override
+    public float expShifted(MemorySegment x, long at, long count, float shift) {
+        float sum = 0;
+        for (long i = at; i < at + count; i++) {
+            float value = FloatMath.exp(get(x, i) - shift);
+            set(x, i, value);
+            sum += value;
+        }
+        return sum;
+    }
+
+    @Override
+    public float sumExpShifted(MemorySegment x, long at, long count, float shift) {
+        float sum = 0;
+        for (long i = at; i < at + count; i++) {
+            sum += FloatMath.exp(get(x, i) - shift);
+        }
+        return sum;
+    }
+
+    @Override
+    public void scaledExpShifted(MemorySegment x, MemorySegment out, long at, long count, float shift, float factor) {
+        for (long i = at; i < at + count; i++) {
+            set(out, i, factor * FloatMath.exp(get(x, i) - shift));
+        }
+    }
+
+    @Override
+    public void addRamp(MemorySegment x, long at, long count, float start, float step) {
+        for (long i = 0; i < count; i++) {
+            set(x, at + i, get(x, at + i) + Math.fma(i, step, start));
+        }
+    }
+
+    @Override
+    public void softmaxBackward(MemorySegment p, MemorySegment dP, long at, long count, float delta, float scale) {
+        for (long i = at; i < at + count; i++) {
+            set(dP, i, get(p, i) * (get(dP, i) - delta) * scale);
+        }
+    }
+
+    @Override
+    public void adamW(MemorySegment p, MemorySegment g, MemorySegment m, MemorySegment v, long at, long count,
+            float clip, float keep, float beta1, float beta2, float rate, float rootCorrection, float epsilon) {
+        for (long i = at; i < at + count; i++) {
+            float gradient = get(g, i) * clip;
+            float first = Math.fma(beta1, get(m, i), (1 - beta1) * gradient);
+            float second = Math.fma(beta2, get(v, i), (1 - beta2) * gradient * gradient);
+            set(m, i, first);
+            set(v, i, second);
+            float root = (float) Math.sqrt(second) / rootCorrection + epsilon;
+            set(p, i, get(p, i) * keep - rate * first / root);
+        }
+    }
+}

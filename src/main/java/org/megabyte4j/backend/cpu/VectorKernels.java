@@ -1,0 +1,288 @@
+package org.megabyte4j.backend.cpu;
+
+import static java.nio.ByteOrder.LITTLE_ENDIAN;
+
+import java.lang.foreign.MemorySegment;
+import jdk.incubator.vector.DoubleVector;
+import jdk.incubator.vector.FloatVector;
+import jdk.incubator.vector.VectorOperators;
+import jdk.incubator.vector.VectorSpecies;
+
+/**
+ * {@link Kernels} with the Vector API. What is left over behind the last whole vector goes through the plain loops.
+ * Reductions keep several sums side by side, so they round differently from the plain loops, but always in the same
+ * way.
+ */
+final class VectorKernels implements Kernels {
+    private static final VectorSpecies<Float> FLOATS = VectorMath.FLOATS;
+    private static final VectorSpecies<Double> DOUBLES = DoubleVector.SPECIES_PREFERRED;
+    private static final int LANES = FLOATS.length();
+
+    private final PlainKernels plain = new PlainKernels();
+
+    private static FloatVector load(MemorySegment x, long index) {
+        return FloatVector.fromMemorySegment(FLOATS, x, index << 2, LITTLE_ENDIAN);
+    }
+
+    private static void store(FloatVector value, MemorySegment x, long index) {
+        value.intoMemorySegment(x, index << 2, LITTLE_ENDIAN);
+    }
+
+    /** How many of {@code count} elements whole vectors cover. */
+    private static long whole(long count) {
+        return count & -LANES;
+    }
+
+    @Override
+    public String name() {
+        return FLOATS.vectorBitSize() + "-bit vectors";
+    }
+
+    @Override
+    public void fill(MemorySegment x, long at, long count, float value) {
+        FloatVector values = FloatVector.broadcast(FLOATS, value);
+        long end = whole(count);
+        for (long i = 0; i < end; i += LANES) {
+            store(values, x, at + i);
+        }
+        plain.fill(x, at + end, count - end, value);
+    }
+
+    @Override
+    public void scale(MemorySegment x, long at, long count, float factor) {
+        long end = whole(count);
+        for (long i = 0; i < end; i += LANES) {
+            store(load(x, at + i).mul(factor), x, at + i);
+        }
+        plain.scale(x, at + end, count - end, factor);
+    }
+
+    @Override
+    public void add(MemorySegment from, long fromAt, MemorySegment to, long at, long count) {
+        long end = whole(count);
+        for (long i = 0; i < end; i += LANES) {
+            store(load(to, at + i).add(load(from, fromAt + i)), to, at + i);
+        }
+        plain.add(from, fromAt + end, to, at + end, count - end);
+    }
+
+    @Override
+    public void addScaled(float factor, MemorySegment from, long fromAt, MemorySegment to, long at, long count) {
+        FloatVector factors = FloatVector.broadcast(FLOATS, factor);
+        long end = whole(count);
+        for (long i = 0; i < end; i += LANES) {
+            store(load(from, fromAt + i).fma(factors, load(to, at + i)), to, at + i);
+        }
+        plain.addScaled(factor, from, fromAt + end, to, at + end, count - end);
+    }
+
+    @Override
+    public float dot(MemorySegment a, long aAt, MemorySegment b, long bAt, long count) {
+        FloatVector s0 = FloatVector.zero(FLOATS);
+        FloatVector s1 = s0;
+        FloatVector s2 = s0;
+        FloatVector s3 = s0;
+        long i = 0;
+        for (long end = count & -4L * LANES; i < end; i += 4L * LANES) {
+            s0 = load(a, aAt + i).fma(load(b, bAt + i), s0);
+            s1 = load(a, aAt + i + LANES).fma(load(b, bAt + i + LANES), s1);
+            s2 = load(a, aAt + i + 2 * LANES).fma(load(b, bAt + i + 2 * LANES), s2);
+            s3 = load(a, aAt + i + 3 * LANES).fma(load(b, bAt + i + 3 * LANES), s3);
+        }
+        for (long end = whole(count); i < end; i += LANES) {
+            s0 = load(a, aAt + i).fma(load(b, bAt + i), s0);
+        }
+        float sum = s0.add(s1).add(s2.add(s3)).reduceLanes(VectorOperators.ADD);
+        return i == count ? sum : sum + plain.dot(a, aAt + i, b, bAt + i, count - i);
+    }
+
+    @Override
+    public float sum(MemorySegment x, long at, long count) {
+        FloatVector s0 = FloatVector.zero(FLOATS);
+        FloatVector s1 = s0;
+        long i = 0;
+        for (long end = count & -2L * LANES; i < end; i += 2L * LANES) {
+            s0 = s0.add(load(x, at + i));
+            s1 = s1.add(load(x, at + i + LANES));
+        }
+        return s0.add(s1).reduceLanes(VectorOperators.ADD) + plain.sum(x, at + i, count - i);
+    }
+
+    @Override
+    public float max(MemorySegment x, long at, long count) {
+        FloatVector largest = FloatVector.broadcast(FLOATS, Float.NEGATIVE_INFINITY);
+        long end = whole(count);
+        for (long i = 0; i < end; i += LANES) {
+            largest = largest.max(load(x, at + i));
+        }
+        return Math.max(largest.reduceLanes(VectorOperators.MAX), plain.max(x, at + end, count - end));
+    }
+
+    @Override
+    public double sumOfSquares(MemorySegment x, long at, long count) {
+        DoubleVector s0 = DoubleVector.zero(DOUBLES);
+        DoubleVector s1 = s0;
+        long end = whole(count);
+        for (long i = 0; i < end; i += LANES) {
+            FloatVector values = load(x, at + i);
+            DoubleVector low = (DoubleVector) values.convertShape(VectorOperators.F2D, DOUBLES, 0);
+            DoubleVector high = (DoubleVector) values.convertShape(VectorOperators.F2D, DOUBLES, 1);
+            s0 = low.fma(low, s0);
+            s1 = high.fma(high, s1);
+        }
+        return s0.add(s1).reduceLanes(VectorOperators.ADD) + plain.sumOfSquares(x, at + end, count - end);
+    }
+
+    @Override
+    public float squaredDeviation(MemorySegment x, long at, long count, float mean) {
+        FloatVector s0 = FloatVector.zero(FLOATS);
+        FloatVector s1 = s0;
+        long i = 0;
+        for (long end = count & -2L * LANES; i < end; i += 2L * LANES) {
+            FloatVector d0 = load(x, at + i).sub(mean);
+            FloatVector d1 = load(x, at + i + LANES).sub(mean);
+            s0 = d0.fma(d0, s0);
+            s1 = d1.fma(d1, s1);
+        }
+        return s0.add(s1).reduceLanes(VectorOperators.ADD) + plain.squaredDeviation(x, at + i, count - i, mean);
+    }
+
+    @Override
+    public void normalize(MemorySegment x, long at, float mean, float rstd, MemorySegment weight, MemorySegment bias,
+            MemorySegment out, long outAt, long count) {
+        long end = whole(count);
+        for (long i = 0; i < end; i += LANES) {
+            store(load(x, at + i).sub(mean).mul(rstd).fma(load(weight, i), load(bias, i)), out, outAt + i);
+        }
+        if (end < count) {
+            plain.normalize(x, at + end, mean, rstd, weight.asSlice(end << 2), bias.asSlice(end << 2), out, outAt + end,
+                    count - end);
+        }
+    }
+
+    @Override
+    public void normalizeBackward(MemorySegment dOut, MemorySegment x, long at, float mean, float rstd,
+            MemorySegment weight, MemorySegment residual, MemorySegment dX, MemorySegment dWeight, MemorySegment dBias,
+            long count) {
+        long end = whole(count);
+        if (end < count) {
+            plain.normalizeBackward(dOut, x, at, mean, rstd, weight, residual, dX, dWeight, dBias, count);
+            return;
+        }
+        FloatVector sums = FloatVector.zero(FLOATS);
+        FloatVector products = sums;
+        for (long i = 0; i < end; i += LANES) {
+            FloatVector normed = load(x, at + i).sub(mean).mul(rstd);
+            FloatVector gradient = load(dOut, at + i);
+            FloatVector through = gradient.mul(load(weight, i));
+            sums = sums.add(through);
+            products = through.fma(normed, products);
+            store(gradient.fma(normed, load(dWeight, i)), dWeight, i);
+            store(gradient.add(load(dBias, i)), dBias, i);
+        }
+        float meanGradient = sums.reduceLanes(VectorOperators.ADD) / count;
+        FloatVector meanProduct = FloatVector.broadcast(FLOATS, -products.reduceLanes(VectorOperators.ADD) / count);
+        for (long i = 0; i < end; i += LANES) {
+            FloatVector normed = load(x, at + i).sub(mean).mul(rstd);
+            FloatVector through = load(dOut, at + i).mul(load(weight, i));
+            FloatVector gradient = normed.fma(meanProduct, through.sub(meanGradient)).mul(rstd);
+            store(residual == null ? gradient : gradient.add(load(residual, at + i)), dX, at + i);
+        }
+    }
+
+    @Override
+    public void gelu(MemorySegment x, long at, MemorySegment out, long outAt, long count) {
+        long end = whole(count);
+        for (long i = 0; i < end; i += LANES) {
+            FloatVector value = load(x, at + i);
+            store(value.mul(VectorMath.normalCdf(value, VectorMath.normalDensity(value))), out, outAt + i);
+        }
+        plain.gelu(x, at + end, out, outAt + end, count - end);
+    }
+
+    @Override
+    public void geluBackward(MemorySegment x, MemorySegment dOut, MemorySegment dX, MemorySegment out, long at,
+            long count) {
+        long end = whole(count);
+        for (long i = 0; i < end; i += LANES) {
+            FloatVector value = load(x, at + i);
+            FloatVector density = VectorMath.normalDensity(value);
+            FloatVector cdf = VectorMath.normalCdf(value, density);
+            store(load(dOut, at + i).mul(value.fma(density, cdf)), dX, at + i);
+            store(value.mul(cdf), out, at + i);
+        }
+        plain.geluBackward(x, dOut, dX, out, at + end, count - end);
+    }
+
+    @Override
+    public float expShifted(MemorySegment x, long at, long count, float shift) {
+        FloatVector sums = FloatVector.zero(FLOATS);
+        long end = whole(count);
+        for (long i = 0; i < end; i += LANES) {
+            FloatVector value = VectorMath.exp(load(x, at + i).sub(shift));
+            store(value, x, at + i);
+            sums = sums.add(value);
+        }
+        return sums.reduceLanes(VectorOperators.ADD) + plain.expShifted(x, at + end, count - end, shift);
+    }
+
+    @Override
+    public float sumExpShifted(MemorySegment x, long at, long count, float shift) {
+        FloatVector sums = FloatVector.zero(FLOATS);
+        long end = whole(count);
+        for (long i = 0; i < end; i += LANES) {
+            sums = sums.add(VectorMath.exp(load(x, at + i).sub(shift)));
+        }
+        return sums.reduceLanes(VectorOperators.ADD) + plain.sumExpShifted(x, at + end, count - end, shift);
+    }
+
+    @Override
+    public void scaledExpShifted(MemorySegment x, MemorySegment out, long at, long count, float shift, float factor) {
+        long end = whole(count);
+        for (long i = 0; i < end; i += LANES) {
+            store(VectorMath.exp(load(x, at + i).sub(shift)).mul(factor), out, at + i);
+        }
+        plain.scaledExpShifted(x, out, at + end, count - end, shift, factor);
+    }
+
+    @Override
+    public void addRamp(MemorySegment x, long at, long count, float start, float step) {
+        FloatVector steps = FloatVector.broadcast(FLOATS, step);
+        FloatVector indices = FloatVector.zero(FLOATS).addIndex(1);
+        long end = whole(count);
+        for (long i = 0; i < end; i += LANES) {
+            FloatVector ramp = indices.add(i).fma(steps, FloatVector.broadcast(FLOATS, start));
+            store(load(x, at + i).add(ramp), x, at + i);
+        }
+        plain.addRamp(x, at + end, count - end, Math.fma(end, step, start), step);
+    }
+
+    @Override
+    public void softmaxBackward(MemorySegment p, MemorySegment dP, long at, long count, float delta, float scale) {
+        long end = whole(count);
+        for (long i = 0; i < end; i += LANES) {
+            store(load(p, at + i).mul(load(dP, at + i).sub(delta)).mul(scale), dP, at + i);
+        }
+        plain.softmaxBackward(p, dP, at + end, count - end, delta, scale);
+    }
+
+    @Override
+    public void adamW(MemorySegment p, MemorySegment g, MemorySegment m, MemorySegment v, long at, long count,
+            float clip, float keep, float beta1, float beta2, float rate, float rootCorrection, float epsilon) {
+        FloatVector b1 = FloatVector.broadcast(FLOATS, beta1);
+        FloatVector b2 = FloatVector.broadcast(FLOATS, beta2);
+        FloatVector keeps = FloatVector.broadcast(FLOATS, keep);
+        float inverseCorrection = 1 / rootCorrection;
+        long end = whole(count);
+        for (long i = at; i < at + end; i += LANES) {
+            FloatVector gradient = load(g, i).mul(clip);
+            FloatVector first = load(m, i).fma(b1, gradient.mul(1 - beta1));
+            FloatVector second = load(v, i).fma(b2, gradient.mul(gradient).mul(1 - beta2));
+            store(first, m, i);
+            store(second, v, i);
+            FloatVector root = second.sqrt().mul(inverseCorrection).add(epsilon);
+            store(load(p, i).fma(keeps, first.mul(-rate).div(root)), p, i);
+        }
+        plain.adamW(p, g, m, v, at + end, count - end, clip, keep, beta1, beta2, rate, rootCorrection, epsilon);
+    }
+}
