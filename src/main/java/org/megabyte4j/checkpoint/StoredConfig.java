@@ -102,6 +102,10 @@ final class StoredConfig {
                 notice.accept(explanation + "; it is read with " + byLayers);
             }
             tree.put("l_nheads", byLayers);
+            int width = tree.path("D_L").asInt();
+            if (width % byLayers != 0) {
+                tree.put("l_dim_head", width / byLayers);
+            }
         }
         return ConfigJson.read(tree.toString(), source.toString());
     }

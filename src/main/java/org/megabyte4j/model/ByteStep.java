@@ -43,8 +43,8 @@ public final class ByteStep {
         sliceRows = input.part(batch, batch);
         past = input.part(2L * batch, batch);
         x = graph.scratch("localInput", batch, config.localSize());
-        stack = new CachedStack(graph, "l_transformer", new AttentionShape(batch, 1, config.localHeads(), 1,
-                config.localSize() / config.localHeads()), bias, caches);
+        stack = new CachedStack(graph, "l_transformer", config.localSize(),
+                new AttentionShape(batch, 1, config.localHeads(), 1, config.localHeadSize()), bias, caches);
         head = Linear.withBias(graph, "to_logits");
         logits = plan.tensor(MemoryPlan.Category.ACTIVATIONS, "logits", DType.F32, batch, config.vocabularySize());
     }

@@ -14,12 +14,13 @@ final class CachedAttention {
     private final Linear toOut;
     private final Tensor cache;       // [batch, capacity, 2 * headSize]
     private final Tensor normed;      // [rows, dim], scratch
-    private final Tensor qkv;         // [rows, dim + 2 * headSize], scratch
-    private final Tensor attended;    // [rows, dim], scratch
+    private final Tensor qkv;         // [rows, (heads + 2) * headSize], scratch
+    private final Tensor attended;    // [rows, heads * headSize], scratch
     private final Tensor out;         // [rows, dim], scratch
 
     /** @param shape {@code length} is the number of new positions */
-    CachedAttention(GraphBuilder graph, String name, AttentionShape shape, AttentionBias bias, Tensor cache) {
+    CachedAttention(GraphBuilder graph, String name, long dim, AttentionShape shape, AttentionBias bias,
+            Tensor cache) {
         this.shape = shape;
         this.bias = bias;
         this.cache = cache;
@@ -27,10 +28,10 @@ final class CachedAttention {
         norm = new LayerNorm(graph, name + "norm", rows);
         toQkv = Linear.withoutBias(graph, name + "to_q.weight", name + "to_kv.weight");
         toOut = Linear.withoutBias(graph, name + "to_out.weight");
-        normed = graph.scratch("normed", rows, shape.width());
+        normed = graph.scratch("normed", rows, dim);
         qkv = graph.scratch("qkv", rows, shape.packedWidth());
         attended = graph.scratch("attended", rows, shape.width());
-        out = graph.scratch("attentionOut", rows, shape.width());
+        out = graph.scratch("attentionOut", rows, dim);
     }
 
     /** @param past I32 {@code [batch]}, positions that the cache holds already */

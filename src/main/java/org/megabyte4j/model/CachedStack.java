@@ -17,11 +17,12 @@ final class CachedStack {
      * @param shape  {@code length} is the number of new positions
      * @param caches one for each layer, {@code [batch, capacity, keyValueWidth]}; stacks of several lengths share them
      */
-    CachedStack(GraphBuilder graph, String name, AttentionShape shape, AttentionBias bias, List<Tensor> caches) {
+    CachedStack(GraphBuilder graph, String name, long dim, AttentionShape shape, AttentionBias bias,
+            List<Tensor> caches) {
         for (int i = 0; i < caches.size(); i++) {
             layers.add(new Layer(
-                    new CachedAttention(graph, ModelLayout.attention(name, i), shape, bias, caches.get(i)),
-                    new FeedForward(graph, ModelLayout.feedForward(name, i), shape.rows(), shape.width())));
+                    new CachedAttention(graph, ModelLayout.attention(name, i), dim, shape, bias, caches.get(i)),
+                    new FeedForward(graph, ModelLayout.feedForward(name, i), shape.rows(), dim)));
         }
     }
 

@@ -1,5 +1,6 @@
 package org.megabyte4j.model;
 
+import com.fasterxml.jackson.annotation.JsonInclude;
 import com.fasterxml.jackson.annotation.JsonProperty;
 import com.fasterxml.jackson.core.JsonParser;
 import com.fasterxml.jackson.core.JsonProcessingException;
@@ -9,10 +10,12 @@ import com.fasterxml.jackson.databind.exc.ValueInstantiationException;
 import com.fasterxml.jackson.databind.json.JsonMapper;
 import java.lang.reflect.RecordComponent;
 import java.util.Arrays;
+import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.Map;
+import java.util.Set;
 
-/** {@link MegabyteConfig} as JSON with the reference's field names, every one of them required. */
+/** {@link MegabyteConfig} as JSON with the reference's field names, all required but {@code l_dim_head}. */
 public final class ConfigJson {
     private static final JsonMapper MAPPER = JsonMapper.builder()
             .enable(DeserializationFeature.FAIL_ON_TRAILING_TOKENS)
@@ -53,8 +56,13 @@ public final class ConfigJson {
             throw new ConfigException(source + " holds no JSON object; a model configuration is one");
         }
         Map<String, Class<?>> fields = new LinkedHashMap<>();
+        Set<String> optional = new HashSet<>();
         for (RecordComponent component : MegabyteConfig.class.getRecordComponents()) {
-            fields.put(component.getAccessor().getAnnotation(JsonProperty.class).value(), component.getType());
+            String name = component.getAccessor().getAnnotation(JsonProperty.class).value();
+            fields.put(name, component.getType());
+            if (component.getAccessor().isAnnotationPresent(JsonInclude.class)) {
+                optional.add(name);
+            }
         }
         tree.fieldNames().forEachRemaining(name -> {
             if (!fields.containsKey(name)) {
@@ -64,6 +72,9 @@ public final class ConfigJson {
         });
         fields.forEach((name, type) -> {
             JsonNode value = tree.get(name);
+            if (value == null && optional.contains(name)) {
+                return;
+            }
             if (value == null) {
                 throw new ConfigException(source + " lacks the field \"" + name + "\"");
             }

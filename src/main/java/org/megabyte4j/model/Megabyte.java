@@ -62,15 +62,14 @@ public final class Megabyte {
         GraphBuilder graph = new GraphBuilder(parameters, gradients, plan);
         AttentionBias bias = config.variant() == Variant.MEGABYTE ? AttentionBias.NONE : AttentionBias.ALIBI;
         patchEmbedding = new PatchEmbedding(graph, batch, length);
-        global = new TransformerStack(graph, "g_transformer", config.globalLayers(),
+        global = new TransformerStack(graph, "g_transformer", config.globalLayers(), config.globalSize(),
                 new AttentionShape(batch, length / config.patchSize(), config.globalHeads(), 1,
-                        config.globalSize() / config.globalHeads()), bias);
+                        config.globalHeadSize()), bias);
         globalToLocal = Linear.withBias(graph, "gl_linear.1");
         byteEmbedding = new ByteEmbedding(graph, length);
         localInput = graph.kept("localInput", rows, config.localSize());
-        local = new TransformerStack(graph, "l_transformer", config.localLayers(),
-                new AttentionShape(patches, config.patchSize(), config.localHeads(), 1,
-                        config.localSize() / config.localHeads()), bias);
+        local = new TransformerStack(graph, "l_transformer", config.localLayers(), config.localSize(),
+                new AttentionShape(patches, config.patchSize(), config.localHeads(), 1, config.localHeadSize()), bias);
         head = Linear.withBias(graph, "to_logits");
         logits = graph.kept("logits", rows, config.vocabularySize());
         dGlobal = graph.backwardScratch("dGlobal", patches, config.globalSize());

@@ -1,6 +1,8 @@
 package org.megabyte4j.model;
 
+import com.fasterxml.jackson.annotation.JsonCreator;
 import com.fasterxml.jackson.annotation.JsonIgnore;
+import com.fasterxml.jackson.annotation.JsonInclude;
 import com.fasterxml.jackson.annotation.JsonProperty;
 
 /**
@@ -16,10 +18,13 @@ import com.fasterxml.jackson.annotation.JsonProperty;
  * @param globalLayers        [g_nlayers]
  * @param globalHeads         [g_nheads] a divisor of P * D_G
  * @param localLayers         [l_nlayers]
- * @param localHeads          [l_nheads] a divisor of D_L
+ * @param localHeads          [l_nheads] a divisor of D_L, unless l_dim_head is given
  * @param initializerRange    [initializer_range] standard deviation of fresh weights
  * @param padId               [pad_id] the id that fills and that no loss is taken on
  * @param eosId               [eos_id] the id that ends a document
+ * @param localHeadWidth      [l_dim_head] width of a local head where that is not D_L / l_nheads, else null and left
+ *                            out of the JSON. Not the reference's field: its Hugging Face wrapper trains models whose local
+ *                            heads do not divide D_L and are rounded down (megabyte-130m: 6 heads of 85 for D_L 512)
  */
 public record MegabyteConfig(
         @JsonProperty("variant") Variant variant,
@@ -34,11 +39,13 @@ public record MegabyteConfig(
         @JsonProperty("l_nheads") int localHeads,
         @JsonProperty("initializer_range") double initializerRange,
         @JsonProperty("pad_id") int padId,
-        @JsonProperty("eos_id") int eosId) {
+        @JsonProperty("eos_id") int eosId,
+        @JsonProperty("l_dim_head") @JsonInclude(JsonInclude.Include.NON_NULL) Integer localHeadWidth) {
 
     /**
      * @throws ConfigException if the sizes do not fit together; the message names the field, its value and the way out
      */
+    @JsonCreator
     public MegabyteConfig {
         if (variant == null) {
             throw new ConfigException("the configuration names no variant; use \"megabyte\" or \"megabyte_in_action\"");
@@ -57,7 +64,17 @@ public record MegabyteConfig(
                     + " is beyond what a layer can have; use at most " + Integer.MAX_VALUE / 4);
         }
         divides("g_nheads", globalHeads, "the global width P * D_G", width);
-        divides("l_nheads", localHeads, "the local width D_L", localSize);
+        if (localHeadWidth == null) {
+            divides("l_nheads", localHeads, "the local width D_L", localSize);
+        } else {
+            atLeastOne("l_dim_head", localHeadWidth);
+            if ((long) localHeads * localHeadWidth > localSize) {
+                throw new ConfigException("l_nheads " + localHeads + " heads of l_dim_head " + localHeadWidth
+                        + " are wider than the local width D_L = " + localSize + "; use at most "
+                        + Math.max(1, localSize / localHeads));
+            }
+            localHeadWidth = (long) localHeads * localHeadWidth == localSize ? null : localHeadWidth;
+        }
         if (maxLength == null) {
             if (variant == Variant.MEGABYTE) {
                 throw new ConfigException("T_MAX is null, but the variant megabyte learns a position for each byte and"
@@ -74,6 +91,14 @@ public record MegabyteConfig(
         idWithin("eos_id", eosId, vocabularySize);
     }
 
+    /** A model whose local heads divide D_L. */
+    public MegabyteConfig(Variant variant, int vocabularySize, int patchSize, int globalEmbeddingSize, int localSize,
+            Integer maxLength, int globalLayers, int globalHeads, int localLayers, int localHeads,
+            double initializerRange, int padId, int eosId) {
+        this(variant, vocabularySize, patchSize, globalEmbeddingSize, localSize, maxLength, globalLayers, globalHeads,
+                localLayers, localHeads, initializerRange, padId, eosId, null);
+    }
+
     private static void atLeastOne(String field, int value) {
         if (value < 1) {
             throw new ConfigException(field + " is " + value + ", but must be at least 1");
@@ -88,6 +113,9 @@ public record MegabyteConfig(
     }
 
     private static long nearestDivisor(long width, int wanted) {
+        if (wanted > width) {
+            return width;
+        }
         for (long distance = 1; ; distance++) {
             if (wanted - distance >= 1 && width % (wanted - distance) == 0) {
                 return wanted - distance;
@@ -109,6 +137,18 @@ public record MegabyteConfig(
     @JsonIgnore
     public int globalSize() {
         return patchSize * globalEmbeddingSize;
+    }
+
+    /** Width of one head of the global model. */
+    @JsonIgnore
+    public int globalHeadSize() {
+        return globalSize() / globalHeads;
+    }
+
+    /** Width of one head of the local model. */
+    @JsonIgnore
+    public int localHeadSize() {
+        return localHeadWidth == null ? localSize / localHeads : localHeadWidth;
     }
 
     /**
@@ -133,18 +173,12 @@ public record MegabyteConfig(
     /** The same model with another variant. */
     public MegabyteConfig withVariant(Variant other) {
         return new MegabyteConfig(other, vocabularySize, patchSize, globalEmbeddingSize, localSize, maxLength,
-                globalLayers, globalHeads, localLayers, localHeads, initializerRange, padId, eosId);
+                globalLayers, globalHeads, localLayers, localHeads, initializerRange, padId, eosId, localHeadWidth);
     }
 
     /** The same model with another T_MAX. */
     public MegabyteConfig withMaxLength(Integer other) {
         return new MegabyteConfig(variant, vocabularySize, patchSize, globalEmbeddingSize, localSize, other,
-                globalLayers, globalHeads, localLayers, localHeads, initializerRange, padId, eosId);
-    }
-
-    /** The same model with another number of local heads. */
-    public MegabyteConfig withLocalHeads(int other) {
-        return new MegabyteConfig(variant, vocabularySize, patchSize, globalEmbeddingSize, localSize, maxLength,
-                globalLayers, globalHeads, localLayers, other, initializerRange, padId, eosId);
+                globalLayers, globalHeads, localLayers, localHeads, initializerRange, padId, eosId, localHeadWidth);
     }
 }

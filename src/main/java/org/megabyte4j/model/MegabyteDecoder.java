@@ -62,9 +62,9 @@ public final class MegabyteDecoder {
         }
         int smallest = PREFILL_PATCHES[PREFILL_PATCHES.length - 1];
         List<Tensor> globalCaches = caches(plan, "globalCache", config.globalLayers(), batch,
-                Math.ceilDiv(capacity, smallest) * (long) smallest, config.globalSize() / config.globalHeads());
+                Math.ceilDiv(capacity, smallest) * (long) smallest, config.globalHeadSize());
         List<Tensor> localCaches = caches(plan, "localCache", config.localLayers(), batch, patchSize,
-                config.localSize() / config.localHeads());
+                config.localHeadSize());
         for (int patches : PREFILL_PATCHES) {
             if (patches <= capacity || patches == smallest) {
                 prefillSteps.add(new PatchStep(graph, plan, batch, patches, bias, globalCaches, null));

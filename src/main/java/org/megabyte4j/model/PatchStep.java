@@ -52,8 +52,8 @@ public final class PatchStep {
         table = graph.weight(learned ? "g_embedder.weight" : "to_embed.weight");
         positionTable = learned ? graph.weight("g_pos_embedder.weight") : null;
         embedded = graph.scratch("globalInput", bytes, config.globalEmbeddingSize());
-        stack = new CachedStack(graph, "g_transformer", new AttentionShape(batch, patches, config.globalHeads(), 1,
-                config.globalSize() / config.globalHeads()), bias, caches);
+        stack = new CachedStack(graph, "g_transformer", config.globalSize(),
+                new AttentionShape(batch, patches, config.globalHeads(), 1, config.globalHeadSize()), bias, caches);
         globalToLocal = slices == null ? null : Linear.withBias(graph, "gl_linear.1");
     }
 

@@ -13,29 +13,29 @@ final class SelfAttention {
     private final Linear toQkv;
     private final Linear toOut;
     private final Tensor normed;      // [rows, dim], scratch
-    private final Tensor qkv;         // [rows, dim + 2 * headSize]
-    private final Tensor attended;    // [rows, dim]
+    private final Tensor qkv;         // [rows, (heads + 2) * headSize]
+    private final Tensor attended;    // [rows, heads * headSize]
     private final Tensor logSumExp;   // [batch, heads, length]
     private final Tensor out;         // [rows, dim]
     private final Tensor dNormed;     // [rows, dim], scratch
     private final Tensor dQkv;        // as qkv, scratch
-    private final Tensor dAttended;   // [rows, dim], scratch
+    private final Tensor dAttended;   // as attended, scratch
 
     private Tensor x;
 
-    SelfAttention(GraphBuilder graph, String name, AttentionShape shape, AttentionBias bias) {
+    SelfAttention(GraphBuilder graph, String name, long dim, AttentionShape shape, AttentionBias bias) {
         this.shape = shape;
         this.bias = bias;
         long rows = shape.rows();
         norm = new LayerNorm(graph, name + "norm", rows);
         toQkv = Linear.withoutBias(graph, name + "to_q.weight", name + "to_kv.weight");
         toOut = Linear.withoutBias(graph, name + "to_out.weight");
-        normed = graph.scratch("normed", rows, shape.width());
+        normed = graph.scratch("normed", rows, dim);
         qkv = graph.kept("qkv", rows, shape.packedWidth());
         attended = graph.kept("attended", rows, shape.width());
         logSumExp = graph.kept("logSumExp", shape.batch(), shape.heads(), shape.length());
-        out = graph.kept("attentionOut", rows, shape.width());
-        dNormed = graph.backwardScratch("dNormed", rows, shape.width());
+        out = graph.kept("attentionOut", rows, dim);
+        dNormed = graph.backwardScratch("dNormed", rows, dim);
         dQkv = graph.backwardScratch("dQkv", rows, shape.packedWidth());
         dAttended = graph.backwardScratch("dAttended", rows, shape.width());
     }

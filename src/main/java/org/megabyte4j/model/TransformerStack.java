@@ -14,10 +14,10 @@ final class TransformerStack {
     private final List<Layer> layers = new ArrayList<>();
 
     /** @param name {@code g_transformer} or {@code l_transformer} */
-    TransformerStack(GraphBuilder graph, String name, int count, AttentionShape shape, AttentionBias bias) {
+    TransformerStack(GraphBuilder graph, String name, int count, long dim, AttentionShape shape, AttentionBias bias) {
         for (int i = 0; i < count; i++) {
-            layers.add(new Layer(new SelfAttention(graph, ModelLayout.attention(name, i), shape, bias),
-                    new FeedForward(graph, ModelLayout.feedForward(name, i), shape.rows(), shape.width())));
+            layers.add(new Layer(new SelfAttention(graph, ModelLayout.attention(name, i), dim, shape, bias),
+                    new FeedForward(graph, ModelLayout.feedForward(name, i), shape.rows(), dim)));
         }
     }
 

@@ -73,7 +73,8 @@ class ModelFilesTest {
             assertThat(parameters.config()).isEqualTo(
                     new MegabyteConfig(Variant.MEGABYTE, 12, 2, 4, 8, 16, 1, 2, 2, 2, 0.02, 10, 11));
             assertThat(notices).containsExactly(path.resolve("config.json")
-                    + " was written by the Hugging Face wrapper, which builds as many local heads as local layers: l_nheads is 4, l_nlayers 2, and the weights"
+                    + " was written by the Hugging Face wrapper, which builds as many local heads as"
+                    + " local layers: l_nheads is 4, l_nlayers 2, and the weights"
                     + " inner_model.l_transformer.layers.0.0.to_kv.weight F32[8, 8] are those of 2 heads; it is read"
                     + " with 2");
             for (String name : parameters.layout().names()) {
@@ -92,6 +93,17 @@ class ModelFilesTest {
         assertThatThrownBy(() -> ModelFile.open(path, LocalHeads.FILE, NO_NOTICE))
                 .isInstanceOf(CheckpointException.class).hasMessageContaining("are those of 2 heads; use")
                 .hasMessageEndingWith("use --hf-local-heads layers");
+    }
+
+    @Test
+    void localHeadsOfTheWrapperNeedNotDivideTheWidth() {
+        try (Parameters parameters = ModelFiles.load(PyTorchFileTest.fixture("wrapper-odd-heads"), backend, s -> { })) {
+            assertThat(parameters.config().localHeads()).isEqualTo(3);
+            assertThat(parameters.config().localHeadSize()).isEqualTo(2);
+            assertThat(parameters.get("l_transformer.layers.0.0.to_q.weight").shape()).containsExactly(6, 8);
+            ModelFiles.save(folder, parameters, backend);
+            assertThat(ModelFiles.config(folder, NO_NOTICE)).isEqualTo(parameters.config());
+        }
     }
 
     @Test

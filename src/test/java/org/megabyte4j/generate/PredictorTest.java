@@ -10,6 +10,7 @@ import net.jqwik.api.Property;
 import net.jqwik.api.constraints.IntRange;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.EnumSource;
 import org.megabyte4j.backend.ReferenceBackend;
 import org.megabyte4j.model.MegabyteConfig;
 import org.megabyte4j.model.Parameters;
@@ -25,7 +26,17 @@ class PredictorTest {
     @ParameterizedTest
     @CsvSource({"MEGABYTE, 1", "MEGABYTE, 3", "MEGABYTE, 4", "IN_ACTION, 1", "IN_ACTION, 3", "IN_ACTION, 4"})
     void cachedLogitsEqualUncachedOnesAtEveryPrefixLength(Variant variant, int patchSize) {
-        MegabyteConfig config = TestModels.config(variant, patchSize);
+        cachedLogitsEqualUncachedOnes(TestModels.config(variant, patchSize));
+    }
+
+    @ParameterizedTest
+    @EnumSource
+    void cachedLogitsEqualUncachedOnesWhereLocalHeadsAreNarrowerThanTheModel(Variant variant) {
+        cachedLogitsEqualUncachedOnes(TestModels.narrowHeads(variant));
+    }
+
+    private static void cachedLogitsEqualUncachedOnes(MegabyteConfig config) {
+        int patchSize = config.patchSize();
         int length = 4 * patchSize;
         int[] ids = TestModels.ids(length, config.vocabularySize(), 8);
         try (ReferenceBackend backend = new ReferenceBackend();

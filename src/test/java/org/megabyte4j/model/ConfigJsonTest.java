@@ -43,6 +43,10 @@ class ConfigJsonTest {
                 + " D_G, D_L, T_MAX, g_nlayers, g_nheads, l_nlayers, l_nheads, initializer_range, pad_id, eos_id",
         "\"g_nheads\": 6 | \"g_nheads\": 7 | c.json: g_nheads 7 does not divide the global width P * D_G = 192; use 6",
         "\"l_nheads\": 4 | \"l_nheads\": 5 | c.json: l_nheads 5 does not divide the local width D_L = 96; use 4",
+        "\"l_nheads\": 4 | \"l_nheads\": 2000000000 | c.json: l_nheads 2000000000 does not divide the local width"
+                + " D_L = 96; use 96",
+        "\"l_nheads\": 4 | \"l_nheads\": 5, \"l_dim_head\": 20 | c.json: l_nheads 5 heads of l_dim_head 20 are wider"
+                + " than the local width D_L = 96; use at most 19",
         "\"P\": 8 | \"P\": 0 | c.json: P is 0, but must be at least 1",
         "\"pad_id\": 257 | \"pad_id\": 512 | c.json: pad_id 512 is outside the vocabulary of V = 512 ids; use 0 to 511",
         "\"T_MAX\": 512 | \"T_MAX\": 510 | c.json: T_MAX 510 is not a positive multiple of the patch size 8; use 512",
@@ -63,6 +67,18 @@ class ConfigJsonTest {
             assertThatThrownBy(() -> ConfigJson.read(json, "c.json")).isInstanceOf(ConfigException.class)
                     .hasMessageContaining(sentence);
         }
+    }
+
+    @Test
+    void localHeadsMayBeNarrowerIfTheFileSaysSo() {
+        MegabyteConfig config = ConfigJson.read(
+                GOOD.replace("\"l_nheads\": 4", "\"l_nheads\": 5, \"l_dim_head\": 19"), "test");
+        assertThat(config.localHeadSize()).isEqualTo(19);
+        assertThat(ConfigJson.read(ConfigJson.write(config), "test")).isEqualTo(config);
+        MegabyteConfig usual = ConfigJson.read(
+                GOOD.replace("\"l_nheads\": 4", "\"l_nheads\": 4, \"l_dim_head\": 24"), "test");
+        assertThat(usual).as("a head size that goes without saying").isEqualTo(ConfigJson.read(GOOD, "test"));
+        assertThat(ConfigJson.write(usual)).doesNotContain("l_dim_head");
     }
 
     @Test

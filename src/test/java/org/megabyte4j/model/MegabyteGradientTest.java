@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import java.util.Random;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.EnumSource;
 import org.megabyte4j.backend.ReferenceBackend;
 import org.megabyte4j.tensor.ParameterLayout;
 import org.megabyte4j.tensor.Tensor;
@@ -17,8 +18,11 @@ class MegabyteGradientTest {
     @CsvSource({"MEGABYTE, 3, 2, 4", "IN_ACTION, 3, 2, 4", "MEGABYTE, 1, 1, 3", "IN_ACTION, 1, 2, 3",
             "MEGABYTE, 4, 1, 1", "IN_ACTION, 5, 1, 1"})
     void gradientsMatchFiniteDifferences(Variant variant, int patchSize, int batch, int patches) {
-        MegabyteConfig config = TestModels.config(variant, patchSize);
-        int length = patches * patchSize;
+        gradientsMatchFiniteDifferences(TestModels.config(variant, patchSize), batch, patches);
+    }
+
+    private static void gradientsMatchFiniteDifferences(MegabyteConfig config, int batch, int patches) {
+        int length = patches * config.patchSize();
         int[] ids = TestModels.ids(batch * length, config.vocabularySize(), 3);
         ids[0] = config.padId();
         try (ReferenceBackend backend = new ReferenceBackend();
@@ -46,6 +50,12 @@ class MegabyteGradientTest {
                 assertThat(actual).as(entry.name()).isCloseTo(expected, org.assertj.core.data.Offset.offset(tolerance));
             }
         }
+    }
+
+    @ParameterizedTest
+    @EnumSource
+    void gradientsMatchWhereLocalHeadsAreNarrowerThanTheModel(Variant variant) {
+        gradientsMatchFiniteDifferences(TestModels.narrowHeads(variant), 2, 2);
     }
 
     private static double lossAt(int sign, double[] start, double[] direction, Tensor parameter, RunnableGraph training,

@@ -13,6 +13,11 @@ public final class TestModels {
         return new MegabyteConfig(variant, 29, patchSize, 6, 10, 12 * patchSize, 2, 2, 2, 2, 0.02, 27, 28);
     }
 
+    /** Three local heads of 3 in a local width of 10, as the reference's Hugging Face wrapper makes them. */
+    public static MegabyteConfig narrowHeads(Variant variant) {
+        return new MegabyteConfig(variant, 29, 3, 6, 10, 36, 2, 2, 3, 3, 0.02, 27, 28, 3);
+    }
+
     /** Weights that make every path count: matrices N(0, 1/fan-in), biases N(0, 0.1), norms around 1. */
     public static Parameters random(MegabyteConfig config, Backend backend, long seed) {
         Parameters parameters = new Parameters(config);
