@@ -25,7 +25,7 @@ class PyTorchFileTest {
         }
     }
 
-    private static byte[] bytes(StoredTensor tensor) {
+    static byte[] bytes(StoredTensor tensor) {
         byte[] bytes = new byte[(int) tensor.bytes()];
         tensor.read(0, tensor.elements(), MemorySegment.ofArray(bytes));
         return bytes;
@@ -98,7 +98,7 @@ class PyTorchFileTest {
         assertThat(noticed).isEqualTo(240);
     }
 
-    private static int indexOf(byte[] all, MemorySegment part) {
+    static int indexOf(byte[] all, MemorySegment part) {
         MemorySegment bytes = MemorySegment.ofArray(all);
         for (int i = 0; i + part.byteSize() <= all.length; i++) {
             if (bytes.asSlice(i, part.byteSize()).mismatch(part) < 0) {
