@@ -164,6 +164,11 @@ public final class ModelFile implements AutoCloseable {
         return config;
     }
 
+    /** Elements of all parameters. */
+    public long parameterCount() {
+        return layout.parameterCount();
+    }
+
     /** The tensor of a parameter, under the parameter's name. */
     public StoredTensor tensor(String parameter) {
         return tensors.get(parameter).renamed(parameter);

@@ -1,13 +1,16 @@
 package org.megabyte4j.checkpoint;
 
 import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.List;
 import java.util.Map;
 import java.util.function.Consumer;
 import org.megabyte4j.backend.Backend;
 import org.megabyte4j.model.ConfigJson;
 import org.megabyte4j.model.MegabyteConfig;
 import org.megabyte4j.model.Parameters;
+import org.megabyte4j.tensor.DType;
 
 /** Models to and from folders with {@code config.json} and {@code model.safetensors}. */
 public final class ModelFiles {
@@ -45,6 +48,37 @@ public final class ModelFiles {
         new SafeTensorsWriter(TensorSource.of(parameters, backend), Map.of("format", "pt"))
                 .write(folder.resolve(ModelFile.SAFETENSORS));
         saveConfig(folder, parameters.config());
+    }
+
+    /**
+     * Writes an opened model into a folder, which is made if it is not there.
+     *
+     * @param dtype     of the weights; null for each tensor's own
+     * @param overwrite whether to replace a model that is there
+     * @return the file of weights
+     * @throws CheckpointException if the folder holds a model already, a weight is not finite or too large for the
+     *                             dtype, or a file cannot be written
+     */
+    public static Path write(Path folder, ModelFile model, WeightFormat format, DType dtype, boolean overwrite) {
+        if (Files.exists(folder) && !Files.isDirectory(folder)) {
+            throw new CheckpointException(folder + " is a file; name a folder to write the model into");
+        }
+        for (String name : List.of(ModelFile.CONFIG, ModelFile.SAFETENSORS, ModelFile.PYTORCH)) {
+            if (!overwrite && Files.exists(folder.resolve(name))) {
+                throw new CheckpointException(folder + " already holds " + name
+                        + "; add --force to replace it, or choose another folder");
+            }
+        }
+        model.requireFinite();
+        List<TensorSource> weights = dtype == null ? model.sources()
+                : model.sources().stream().map(source -> source.as(dtype)).toList();
+        Path file = folder.resolve(format.fileName());
+        switch (format) {
+            case SAFETENSORS -> new SafeTensorsWriter(weights, Map.of("format", "pt")).write(file);
+            case PYTORCH -> new PyTorchWriter(weights).write(file);
+        }
+        saveConfig(folder, model.config());
+        return file;
     }
 
     static void saveConfig(Path folder, MegabyteConfig config) {

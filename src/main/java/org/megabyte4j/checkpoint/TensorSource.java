@@ -57,7 +57,10 @@ public record TensorSource(String name, DType dtype, long[] shape, Elements elem
         return of("", parameters.layout(), parameters.arena(), backend);
     }
 
-    /** The same tensor rounded to another floating-point type; integers stay as they are. */
+    /**
+     * The same tensor rounded to another floating-point type; integers stay as they are. Reading it throws a
+     * {@link CheckpointException} if a number becomes infinite by that.
+     */
     public TensorSource as(DType wanted) {
         if (wanted == dtype || !dtype.isFloating()) {
             return this;
@@ -66,6 +69,10 @@ public record TensorSource(String name, DType dtype, long[] shape, Elements elem
             MemorySegment raw = MemorySegment.ofArray(new double[Math.toIntExact(count)]);
             elements.read(from, count, raw);
             ElementTypes.convert(dtype, raw, wanted, to, count);
+            if (ElementTypes.allFinite(dtype, raw, count) && !ElementTypes.allFinite(wanted, to, count)) {
+                throw new CheckpointException("the tensor " + name + " has a value that is too large for " + wanted
+                        + "; use BF16 or F32");
+            }
         });
     }
 

@@ -173,6 +173,23 @@ class ModelFilesTest {
     }
 
     @Test
+    void aWeightTooLargeForTheTypeToWriteIsASentenceAndLeavesNothing() throws IOException {
+        try (ModelFile file = ModelFile.open(PyTorchFileTest.fixture("wrapper"), LocalHeads.LAYERS, NO_NOTICE)) {
+            Map<String, TensorSource> weights = asNative(file);
+            weights.put("to_logits.bias", TensorSource.of("to_logits.bias", DType.F32,
+                    MemorySegment.ofArray(new float[] {70000, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}), 12));
+            write(weights);
+        }
+        try (ModelFile file = ModelFile.open(folder, LocalHeads.AUTO, NO_NOTICE)) {
+            Path target = folder.resolve("half");
+            assertThatThrownBy(() -> ModelFiles.write(target, file, WeightFormat.SAFETENSORS, DType.F16, false))
+                    .isInstanceOf(CheckpointException.class)
+                    .hasMessage("the tensor to_logits.bias has a value that is too large for F16; use BF16 or F32");
+            assertThat(target).isEmptyDirectory();
+        }
+    }
+
+    @Test
     void refusesIntegerWeights() {
         try (ModelFile file = ModelFile.open(PyTorchFileTest.fixture("wrapper"), LocalHeads.LAYERS, NO_NOTICE)) {
             Map<String, TensorSource> weights = asNative(file);
