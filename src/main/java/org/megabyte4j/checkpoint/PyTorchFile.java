@@ -7,12 +7,8 @@ import java.lang.foreign.ValueLayout;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.util.ArrayDeque;
 import java.util.Arrays;
-import java.util.Collections;
-import java.util.Deque;
 import java.util.HashMap;
-import java.util.LinkedHashMap;
 import java.util.Map;
 import java.util.zip.CRC32;
 import org.megabyte4j.tensor.DType;
@@ -27,7 +23,6 @@ import org.megabyte4j.tensor.DType;
 public final class PyTorchFile implements TensorFile {
     /** Longest pickle that is read: some ten thousand tensors. */
     static final long MAX_PICKLE = 4 << 20;
-    private static final int MAX_DEPTH = 32;
     private static final byte[] ZIP = {'P', 'K', 3, 4};
     /** Start of the format of PyTorch before 1.6: a pickle of a magic number. */
     private static final byte[] LEGACY = {(byte) 0x80, 2, (byte) 0x8a, 10, 0x6c, (byte) 0xfc, (byte) 0x9c, 0x46};
@@ -87,6 +82,11 @@ public final class PyTorchFile implements TensorFile {
         return new Reader(source, pickle.substring(0, pickle.length() - "data.pkl".length()), entries).read();
     }
 
+    /** The tensors that a pickle describes. */
+    static Map<String, StoredTensor> tensors(String source, byte[] pickle, Unpickler.Storages storages) {
+        return new StateDict(source, new Unpickler(source, pickle, storages)).read(16L * pickle.length);
+    }
+
     @Override
     public Path path() {
         return file.path();
@@ -103,9 +103,6 @@ public final class PyTorchFile implements TensorFile {
     }
 
     private static final class Reader {
-        private record Pending(String name, int depth, Object value) {
-        }
-
         private final String source;
         private final String folder;
         private final Map<String, ZipDirectory.Entry> entries;
@@ -124,14 +121,7 @@ public final class PyTorchFile implements TensorFile {
                 throw new CheckpointException(source + " was saved on a big-endian machine, which is not read; load"
                         + " it in PyTorch and save it again on another");
             }
-            byte[] pickle = small("data.pkl");
-            Unpickler unpickler = new Unpickler(source, pickle, this::storage);
-            Object value = unpickler.read();
-            if (!(value instanceof Unpickler.Dict dict)) {
-                throw new CheckpointException(source
-                        + " holds no dictionary of named tensors; save a model's state_dict()");
-            }
-            return flattened(dict, unpickler, 16L * pickle.length);
+            return PyTorchFile.tensors(source, small("data.pkl"), this::storage);
         }
 
         /** The bytes of an entry that is no storage; null if there is none. */
@@ -182,78 +172,6 @@ public final class PyTorchFile implements TensorFile {
                 throw new CheckpointException(source + " is damaged: the checksum of its entry "
                         + SafeTensorsHeader.brief(entry.name()) + " does not match");
             }
-        }
-
-        /**
-         * Tensors of nested dictionaries, under names joined by dots.
-         *
-         * @param limit entries and characters of names in all; one dictionary inside of several others can stand for
-         *              more than any memory holds
-         */
-        private Map<String, StoredTensor> flattened(Unpickler.Dict root, Unpickler unpickler, long limit) {
-            Map<String, StoredTensor> tensors = new LinkedHashMap<>();
-            Deque<Pending> pending = new ArrayDeque<>();
-            pending.push(new Pending("", 0, root));
-            long work = 0;
-            while (!pending.isEmpty()) {
-                Pending next = pending.pop();
-                switch (next.value) {
-                    case Unpickler.TensorView view -> {
-                        if (tensors.put(next.name, tensor(next.name, view, unpickler)) != null) {
-                            throw new CheckpointException(source + " holds two tensors named "
-                                    + SafeTensorsHeader.brief(next.name));
-                        }
-                    }
-                    case Unpickler.Dict dict -> {
-                        if (next.depth == MAX_DEPTH) {
-                            throw new CheckpointException(source + " nests more than " + MAX_DEPTH + " dictionaries");
-                        }
-                        for (int i = dict.keys.size() - 1; i >= 0; i--) {
-                            if (dict.keys.get(i) instanceof String || dict.keys.get(i) instanceof Long) {
-                                String key = dict.keys.get(i).toString();
-                                work += 1 + next.name.length() + key.length();
-                                if (work > limit) {
-                                    throw new CheckpointException(source
-                                            + " nests its dictionaries into more entries than it has bytes");
-                                }
-                                pending.push(new Pending(next.depth == 0 ? key : next.name + "." + key,
-                                        next.depth + 1, dict.values.get(i)));
-                            }
-                        }
-                    }
-                    default -> { }
-                }
-            }
-            return Collections.unmodifiableMap(tensors);
-        }
-
-        private StoredTensor tensor(String name, Unpickler.TensorView view, Unpickler unpickler) {
-            long[] shape = unpickler.shape(view);
-            long[] strides = unpickler.strides(view);
-            boolean contiguous = true;
-            long elements = 1;
-            long last = view.offset;
-            try {
-                for (int axis = shape.length - 1; axis >= 0; axis--) {
-                    if (shape[axis] < 0 || strides[axis] < 0) {
-                        throw new ArithmeticException();
-                    }
-                    contiguous &= shape[axis] == 1 || strides[axis] == elements;
-                    elements = Math.multiplyExact(elements, shape[axis]);
-                    last = Math.addExact(last, Math.multiplyExact(Math.max(0, shape[axis] - 1), strides[axis]));
-                }
-            } catch (ArithmeticException e) {
-                last = Long.MAX_VALUE;
-            }
-            long stored = view.storage.elements();
-            if (view.offset < 0 || view.offset > stored || elements > 0 && last >= stored || elements > stored) {
-                throw new CheckpointException(source + ": the tensor " + SafeTensorsHeader.brief(name) + " of shape "
-                        + SafeTensorsHeader.brief(Arrays.toString(shape)) + " with strides "
-                        + SafeTensorsHeader.brief(Arrays.toString(strides)) + " from element " + view.offset
-                        + " on is not within the " + stored + " elements of its storage");
-            }
-            return new StoredTensor(name, source, view.storage.dtype(), shape, view.storage.data(), view.offset,
-                    contiguous || elements == 0 ? null : strides);
         }
     }
 }

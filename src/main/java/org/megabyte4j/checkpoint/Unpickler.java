@@ -21,10 +21,29 @@ import org.megabyte4j.tensor.DType;
 final class Unpickler {
     private static final int MAX_RANK = 16;
 
-    /** A Python dict or OrderedDict; keys in their order, unhashed. */
+    /** A Python dict or OrderedDict; keys in their order, unhashed. Takes little while it is empty. */
     static final class Dict {
-        final List<Object> keys = new ArrayList<>(0);
-        final List<Object> values = new ArrayList<>(0);
+        private List<Object> items = List.of();
+
+        int size() {
+            return items.size() / 2;
+        }
+
+        Object key(int index) {
+            return items.get(2 * index);
+        }
+
+        Object value(int index) {
+            return items.get(2 * index + 1);
+        }
+
+        private void put(Object key, Object value) {
+            if (items.isEmpty()) {
+                items = new ArrayList<>(4);
+            }
+            items.add(key);
+            items.add(value);
+        }
     }
 
     /** What a file keeps outside of the pickle: the elements of tensors. */
@@ -212,8 +231,7 @@ final class Unpickler {
                 if (two.length != 2) {
                     throw damaged("an OrderedDict is made of something that is no pair");
                 }
-                dict.keys.add(two[0]);
-                dict.values.add(two[1]);
+                dict.put(two[0], two[1]);
             }
         }
         return dict;
@@ -260,8 +278,7 @@ final class Unpickler {
             throw damaged("items are set in what is no dictionary");
         }
         for (int i = 0; i < items.length; i += 2) {
-            dict.keys.add(items[i]);
-            dict.values.add(items[i + 1]);
+            dict.put(items[i], items[i + 1]);
         }
     }
 

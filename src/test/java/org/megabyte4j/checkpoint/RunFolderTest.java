@@ -22,7 +22,7 @@ import org.megabyte4j.model.Presets;
 import org.megabyte4j.tensor.DType;
 
 class RunFolderTest {
-    private static final Consumer<String> NO_NOTICE = sentence -> {
+    static final Consumer<String> NO_NOTICE = sentence -> {
         throw new AssertionError(sentence);
     };
 
