@@ -44,15 +44,31 @@ final class ElementTypes {
 
     /** Whether all of {@code count} floating-point elements are finite numbers; integers always are. */
     static boolean allFinite(DType type, MemorySegment data, long count) {
-        for (long i = 0; type.isFloating() && i < count; i++) {
-            if (!Double.isFinite(getDouble(type, data, i))) {
-                return false;
+        // Infinity and NaN are the numbers whose exponent bits are all set.
+        boolean finite = true;
+        switch (type) {
+            case F32 -> {
+                for (long i = 0; i < count; i++) {
+                    finite &= (data.get(INT, 4 * i) & 0x7F800000) != 0x7F800000;
+                }
             }
+            case F64 -> {
+                for (long i = 0; i < count; i++) {
+                    finite &= Double.isFinite(data.get(DOUBLE, 8 * i));
+                }
+            }
+            case BF16, F16 -> {
+                int exponent = type == DType.BF16 ? 0x7F80 : 0x7C00;
+                for (long i = 0; i < count; i++) {
+                    finite &= (data.get(SHORT, 2 * i) & exponent) != exponent;
+                }
+            }
+            case I64, I32, I16, I8, U8, BOOL -> { }
         }
-        return true;
+        return finite;
     }
 
-    static double getDouble(DType type, MemorySegment data, long index) {
+    private static double getDouble(DType type, MemorySegment data, long index) {
         return switch (type) {
             case F32 -> data.get(FLOAT, 4 * index);
             case F64 -> data.get(DOUBLE, 8 * index);

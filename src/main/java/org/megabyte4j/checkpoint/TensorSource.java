@@ -69,7 +69,7 @@ public record TensorSource(String name, DType dtype, long[] shape, Elements elem
             MemorySegment raw = MemorySegment.ofArray(new double[Math.toIntExact(count)]);
             elements.read(from, count, raw);
             ElementTypes.convert(dtype, raw, wanted, to, count);
-            if (ElementTypes.allFinite(dtype, raw, count) && !ElementTypes.allFinite(wanted, to, count)) {
+            if (!ElementTypes.allFinite(wanted, to, count) && ElementTypes.allFinite(dtype, raw, count)) {
                 throw new CheckpointException("the tensor " + name + " has a value that is too large for " + wanted
                         + "; use BF16 or F32");
             }

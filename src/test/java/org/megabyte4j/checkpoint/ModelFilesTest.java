@@ -190,6 +190,23 @@ class ModelFilesTest {
     }
 
     @Test
+    void finiteIsToldFromNotFiniteInEveryType() {
+        double[] finite = {0, -0.0, 1, -65504, 6e-8, 1e-45};
+        for (DType type : List.of(DType.F32, DType.F64, DType.F16, DType.BF16)) {
+            MemorySegment data = MemorySegment.ofArray(new long[finite.length]);
+            ElementTypes.convert(DType.F64, MemorySegment.ofArray(finite), type, data, finite.length);
+            assertThat(ElementTypes.allFinite(type, data, finite.length)).as(type + " finite").isTrue();
+            for (double bad : new double[] {Double.NaN, Double.POSITIVE_INFINITY, Double.NEGATIVE_INFINITY, 1e300}) {
+                double[] values = finite.clone();
+                values[3] = bad;
+                ElementTypes.convert(DType.F64, MemorySegment.ofArray(values), type, data, finite.length);
+                assertThat(ElementTypes.allFinite(type, data, finite.length)).as(type + " " + bad)
+                        .isEqualTo(type == DType.F64 && bad == 1e300);
+            }
+        }
+    }
+
+    @Test
     void refusesIntegerWeights() {
         try (ModelFile file = ModelFile.open(PyTorchFileTest.fixture("wrapper"), LocalHeads.LAYERS, NO_NOTICE)) {
             Map<String, TensorSource> weights = asNative(file);

@@ -111,34 +111,35 @@ class SafeTensorsFileTest {
 
     @ParameterizedTest(name = "{1}")
     @CsvSource(delimiter = '|', quoteCharacter = '`', textBlock = """
-            {"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}|is not valid JSON
+            {"a":{F32:[2],at:[0,8]}|is not valid JSON
             [1]|is not a JSON object
             {}{}|something follows the JSON object
             {}|8 bytes at the end belong to no tensor
             {"a":3}|the entry of the tensor a is not an object
-            {"a":{"dtype":"F32","shape":[2]}}|the tensor a lacks its data_offsets
-            {"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8,8]}}|the tensor a has 3 data_offsets instead of 2
-            {"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8],"x":1}}|the tensor a has the unknown field x
-            {"a":{"dtype":"F32","shape":[2],"shape":[2],"data_offsets":[0,8]}}|the tensor a has shape twice
-            {"a":{"dtype":"F7","shape":[2],"data_offsets":[0,8]}}|the tensor a has the dtype F7; the known ones are [F32, BF16
-            {"a":{"dtype":9,"shape":[2],"data_offsets":[0,8]}}|the tensor a has the dtype of a VALUE_NUMBER_INT
-            {"a":{"dtype":"F32","shape":2,"data_offsets":[0,8]}}|the shape of the tensor a is not a list
-            {"a":{"dtype":"F32","shape":[-2],"data_offsets":[0,8]}}|the shape of the tensor a holds -2
-            {"a":{"dtype":"F32","shape":[2.0],"data_offsets":[0,8]}}|the shape of the tensor a holds 2.0
-            {"a":{"dtype":"F32","shape":[99999999999999999999],"data_offsets":[0,8]}}|holds 99999999999999999999, which is not
-            {"a":{"dtype":"F32","shape":[4294967296,4294967296],"data_offsets":[0,8]}}|has more bytes than 2^63
-            {"a":{"dtype":"F32","shape":[3],"data_offsets":[0,8]}}|the tensor a has 8 bytes, but F32[3] needs 12
-            {"a":{"dtype":"F32","shape":[3],"data_offsets":[0,12]}}|0 to 12, are not within the 8 bytes of data; the file may be truncated
-            {"a":{"dtype":"F32","shape":[1],"data_offsets":[8,4]}}|8 to 4, are not within the 8 bytes
-            {"a":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}}|the data of the tensor a starts at 4, but what is before it ends at 0
-            {"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"b":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}|tensor b starts at 0, but what is before it ends at 4
-            {"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"a":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}}|two tensors are named a
-            {"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}|4 bytes at the end belong to no tensor
+            {"a":{F32:[2]}}|the tensor a lacks its data_offsets
+            {"a":{F32:[2],at:[0,8,8]}}|the tensor a has 3 data_offsets instead of 2
+            {"a":{F32:[2],at:[0,8],"x":1}}|the tensor a has the unknown field x
+            {"a":{F32:[2],"shape":[2],at:[0,8]}}|the tensor a has shape twice
+            {"a":{"dtype":"F7","shape":[2],at:[0,8]}}|the tensor a has the dtype F7; the known ones are [F32, BF16
+            {"a":{"dtype":9,"shape":[2],at:[0,8]}}|the tensor a has the dtype of a VALUE_NUMBER_INT
+            {"a":{F32:2,at:[0,8]}}|the shape of the tensor a is not a list
+            {"a":{F32:[-2],at:[0,8]}}|the shape of the tensor a holds -2
+            {"a":{F32:[2.0],at:[0,8]}}|the shape of the tensor a holds 2.0
+            {"a":{F32:[99999999999999999999],at:[0,8]}}|holds 99999999999999999999, which is not
+            {"a":{F32:[4294967296,4294967296],at:[0,8]}}|has more bytes than 2^63
+            {"a":{F32:[3],at:[0,8]}}|the tensor a has 8 bytes, but F32[3] needs 12
+            {"a":{F32:[3],at:[0,12]}}|0 to 12, are not within the 8 bytes of data; the file may be truncated
+            {"a":{F32:[1],at:[8,4]}}|8 to 4, are not within the 8 bytes
+            {"a":{F32:[1],at:[4,8]}}|the data of the tensor a starts at 4, but what is before it ends at 0
+            {"a":{F32:[1],at:[0,4]},"b":{F32:[2],at:[0,8]}}|tensor b starts at 0, but what is before it ends at 4
+            {"a":{F32:[1],at:[0,4]},"a":{F32:[1],at:[4,8]}}|two tensors are named a
+            {"a":{F32:[1],at:[0,4]}}|4 bytes at the end belong to no tensor
             {"__metadata__":{"a":1}}|the value of a in __metadata__ is not a string
             {"__metadata__":[]}|__metadata__ is not an object
             {"__metadata__":{},"__metadata__":{}}|the header has __metadata__ twice
             """)
-    void refusesAMalformedHeaderWithASentence(String header, String message) throws IOException {
+    void refusesAMalformedHeaderWithASentence(String brief, String message) throws IOException {
+        String header = brief.replace("F32:", "\"dtype\":\"F32\",\"shape\":").replace("at:", "\"data_offsets\":");
         Path path = write(header, 8);
         assertThatThrownBy(() -> SafeTensorsFile.open(path)).isInstanceOf(CheckpointException.class)
                 .hasMessageStartingWith(path.toString()).hasMessageContaining(message);
