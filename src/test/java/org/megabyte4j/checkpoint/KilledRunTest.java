@@ -12,7 +12,7 @@ import org.junit.jupiter.api.io.TempDir;
 
 /** SIGKILL at random moments of a process that does nothing but write checkpoints. */
 class KilledRunTest {
-    private static final int KILLS = 8;
+    private static final int KILLS = 5;
 
     /** Saves checkpoints until it is killed; reports each on its standard output when it is safe. */
     public static final class Victim {
