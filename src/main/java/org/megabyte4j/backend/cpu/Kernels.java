@@ -37,14 +37,24 @@ interface Kernels {
     void normalize(MemorySegment x, long at, float mean, float rstd, MemorySegment weight, MemorySegment bias,
             MemorySegment out, long outAt, long count);
 
+    /** The sum of {@code a * b * (x - mean)}. */
+    float weightedDeviation(MemorySegment a, long aAt, MemorySegment b, long bAt, MemorySegment x, long at, long count,
+            float mean);
+
+    /** {@code sums += gradient * (x - mean) * rstd}: one row's part of the gradient of LayerNorm's weight. */
+    void addNormalized(MemorySegment gradient, MemorySegment x, long at, float mean, float rstd, MemorySegment sums,
+            long count);
+
     /**
-     * Backward of {@link #normalize} for one row: {@code dX = residual + gradient through the norm}, and the row's part
-     * of {@code dWeight} and {@code dBias} added to what is there.
-     *
-     * @param residual may be null
+     * One row of LayerNorm's gradient, {@code dX = (dOut * weight - meanGradient - normed * meanProduct) * rstd} with
+     * {@code normed = (x - mean) * rstd}.
      */
     void normalizeBackward(MemorySegment dOut, MemorySegment x, long at, float mean, float rstd, MemorySegment weight,
-            MemorySegment residual, MemorySegment dX, MemorySegment dWeight, MemorySegment dBias,
+            float meanGradient, float meanProduct, MemorySegment dX, long count);
+
+    /** As {@link #normalizeBackward}, plus {@code residual}, which may be {@code dX}. */
+    void normalizeBackwardResidual(MemorySegment dOut, MemorySegment x, long at, float mean, float rstd,
+            MemorySegment weight, float meanGradient, float meanProduct, MemorySegment residual, MemorySegment dX,
             long count);
 
     /** {@code out = x * Phi(x)}. */

@@ -79,8 +79,19 @@ final class LayerNormOps {
             kernels.fill(sums, 0, 2 * dim, 0);
             long end = rows * (thread + 1) / threads;
             for (long row = rows * thread / threads; row < end; row++) {
-                kernels.normalizeBackward(gradient, in, row * dim, means.getAtIndex(FLOAT, row),
-                        deviations.getAtIndex(FLOAT, row), w, residual, to, sums, biasSums, dim);
+                long at = row * dim;
+                float average = means.getAtIndex(FLOAT, row);
+                float inverse = deviations.getAtIndex(FLOAT, row);
+                kernels.addNormalized(gradient, in, at, average, inverse, sums, dim);
+                kernels.add(gradient, at, biasSums, 0, dim);
+                float meanGradient = kernels.dot(gradient, at, w, 0, dim) / dim;
+                float meanProduct = kernels.weightedDeviation(gradient, at, w, 0, in, at, dim, average) * inverse / dim;
+                if (residual == null) {
+                    kernels.normalizeBackward(gradient, in, at, average, inverse, w, meanGradient, meanProduct, to, dim);
+                } else {
+                    kernels.normalizeBackwardResidual(gradient, in, at, average, inverse, w, meanGradient, meanProduct,
+                            residual, to, dim);
+                }
             }
         });
         MemorySegment weights = segment(dWeight);

@@ -106,27 +106,41 @@ final class PlainKernels implements Kernels {
     }
 
     @Override
-    public void normalizeBackward(MemorySegment dOut, MemorySegment x, long at, float mean, float rstd,
-            MemorySegment weight, MemorySegment residual, MemorySegment dX, MemorySegment dWeight, MemorySegment dBias,
-            long count) {
+    public float weightedDeviation(MemorySegment a, long aAt, MemorySegment b, long bAt, MemorySegment x, long at,
+            long count, float mean) {
         float sum = 0;
-        float product = 0;
         for (long i = 0; i < count; i++) {
-            float normed = (get(x, at + i) - mean) * rstd;
-            float gradient = get(dOut, at + i);
-            float through = gradient * get(weight, i);
-            sum += through;
-            product = Math.fma(through, normed, product);
-            set(dWeight, i, Math.fma(gradient, normed, get(dWeight, i)));
-            set(dBias, i, get(dBias, i) + gradient);
+            sum = Math.fma(get(a, aAt + i) * get(b, bAt + i), get(x, at + i) - mean, sum);
         }
-        float meanGradient = sum / count;
-        float meanProduct = product / count;
+        return sum;
+    }
+
+    @Override
+    public void addNormalized(MemorySegment gradient, MemorySegment x, long at, float mean, float rstd,
+            MemorySegment sums, long count) {
+        for (long i = 0; i < count; i++) {
+            set(sums, i, Math.fma(get(gradient, at + i), (get(x, at + i) - mean) * rstd, get(sums, i)));
+        }
+    }
+
+    @Override
+    public void normalizeBackward(MemorySegment dOut, MemorySegment x, long at, float mean, float rstd,
+            MemorySegment weight, float meanGradient, float meanProduct, MemorySegment dX, long count) {
         for (long i = 0; i < count; i++) {
             float normed = (get(x, at + i) - mean) * rstd;
-            float through = get(dOut, at + i) * get(weight, i);
-            float gradient = (through - meanGradient - normed * meanProduct) * rstd;
-            set(dX, at + i, residual == null ? gradient : get(residual, at + i) + gradient);
+            float through = get(dOut, at + i) * get(weight, i) - meanGradient;
+            set(dX, at + i, Math.fma(-normed, meanProduct, through) * rstd);
+        }
+    }
+
+    @Override
+    public void normalizeBackwardResidual(MemorySegment dOut, MemorySegment x, long at, float mean, float rstd,
+            MemorySegment weight, float meanGradient, float meanProduct, MemorySegment residual, MemorySegment dX,
+            long count) {
+        for (long i = 0; i < count; i++) {
+            float normed = (get(x, at + i) - mean) * rstd;
+            float through = get(dOut, at + i) * get(weight, i) - meanGradient;
+            set(dX, at + i, Math.fma(Math.fma(-normed, meanProduct, through), rstd, get(residual, at + i)));
         }
     }
 

@@ -161,32 +161,63 @@ final class VectorKernels implements Kernels {
     }
 
     @Override
-    public void normalizeBackward(MemorySegment dOut, MemorySegment x, long at, float mean, float rstd,
-            MemorySegment weight, MemorySegment residual, MemorySegment dX, MemorySegment dWeight, MemorySegment dBias,
-            long count) {
+    public float weightedDeviation(MemorySegment a, long aAt, MemorySegment b, long bAt, MemorySegment x, long at,
+            long count, float mean) {
+        FloatVector s0 = FloatVector.zero(FLOATS);
+        FloatVector s1 = s0;
+        long i = 0;
+        for (long end = count & -2L * LANES; i < end; i += 2L * LANES) {
+            s0 = load(a, aAt + i).mul(load(b, bAt + i)).fma(load(x, at + i).sub(mean), s0);
+            s1 = load(a, aAt + i + LANES).mul(load(b, bAt + i + LANES)).fma(load(x, at + i + LANES).sub(mean), s1);
+        }
+        return s0.add(s1).reduceLanes(VectorOperators.ADD)
+                + plain.weightedDeviation(a, aAt + i, b, bAt + i, x, at + i, count - i, mean);
+    }
+
+    @Override
+    public void addNormalized(MemorySegment gradient, MemorySegment x, long at, float mean, float rstd,
+            MemorySegment sums, long count) {
         long end = whole(count);
+        for (long i = 0; i < end; i += LANES) {
+            FloatVector normed = load(x, at + i).sub(mean).mul(rstd);
+            store(load(gradient, at + i).fma(normed, load(sums, i)), sums, i);
+        }
         if (end < count) {
-            plain.normalizeBackward(dOut, x, at, mean, rstd, weight, residual, dX, dWeight, dBias, count);
-            return;
+            plain.addNormalized(gradient, x, at + end, mean, rstd, sums.asSlice(end << 2), count - end);
         }
-        FloatVector sums = FloatVector.zero(FLOATS);
-        FloatVector products = sums;
+    }
+
+    @Override
+    public void normalizeBackward(MemorySegment dOut, MemorySegment x, long at, float mean, float rstd,
+            MemorySegment weight, float meanGradient, float meanProduct, MemorySegment dX, long count) {
+        FloatVector products = FloatVector.broadcast(FLOATS, -meanProduct);
+        long end = whole(count);
         for (long i = 0; i < end; i += LANES) {
             FloatVector normed = load(x, at + i).sub(mean).mul(rstd);
-            FloatVector gradient = load(dOut, at + i);
-            FloatVector through = gradient.mul(load(weight, i));
-            sums = sums.add(through);
-            products = through.fma(normed, products);
-            store(gradient.fma(normed, load(dWeight, i)), dWeight, i);
-            store(gradient.add(load(dBias, i)), dBias, i);
+            FloatVector through = load(dOut, at + i).mul(load(weight, i)).sub(meanGradient);
+            store(normed.fma(products, through).mul(rstd), dX, at + i);
         }
-        float meanGradient = sums.reduceLanes(VectorOperators.ADD) / count;
-        FloatVector meanProduct = FloatVector.broadcast(FLOATS, -products.reduceLanes(VectorOperators.ADD) / count);
+        if (end < count) {
+            plain.normalizeBackward(dOut, x, at + end, mean, rstd, weight.asSlice(end << 2), meanGradient, meanProduct,
+                    dX, count - end);
+        }
+    }
+
+    @Override
+    public void normalizeBackwardResidual(MemorySegment dOut, MemorySegment x, long at, float mean, float rstd,
+            MemorySegment weight, float meanGradient, float meanProduct, MemorySegment residual, MemorySegment dX,
+            long count) {
+        FloatVector products = FloatVector.broadcast(FLOATS, -meanProduct);
+        FloatVector deviations = FloatVector.broadcast(FLOATS, rstd);
+        long end = whole(count);
         for (long i = 0; i < end; i += LANES) {
             FloatVector normed = load(x, at + i).sub(mean).mul(rstd);
-            FloatVector through = load(dOut, at + i).mul(load(weight, i));
-            FloatVector gradient = normed.fma(meanProduct, through.sub(meanGradient)).mul(rstd);
-            store(residual == null ? gradient : gradient.add(load(residual, at + i)), dX, at + i);
+            FloatVector through = load(dOut, at + i).mul(load(weight, i)).sub(meanGradient);
+            store(normed.fma(products, through).fma(deviations, load(residual, at + i)), dX, at + i);
+        }
+        if (end < count) {
+            plain.normalizeBackwardResidual(dOut, x, at + end, mean, rstd, weight.asSlice(end << 2), meanGradient,
+                    meanProduct, residual, dX, count - end);
         }
     }
 
