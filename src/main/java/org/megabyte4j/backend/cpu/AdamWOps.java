@@ -34,7 +34,8 @@ final class AdamWOps {
         workers.forRange(blocks, 1, (from, to) -> {
             for (long block = from; block < to; block++) {
                 long at = block * NORM_BLOCK;
-                sums[(int) block] = kernels.sumOfSquares(in, at, Math.min(NORM_BLOCK, x.elements() - at));
+                sums[(int) block] = kernels.sumOfSquares(in, at,
+                        (int) Math.min(NORM_BLOCK, x.elements() - at));
             }
         });
         double sum = 0;
@@ -72,8 +73,8 @@ final class AdamWOps {
             long start = entries.get(first).offset();
             long end = next < entries.size() ? entries.get(next).offset() : layout.elements();
             float keep = decays[first] ? 1 - learningRate * settings.weightDecay() : 1;
-            workers.forRange(end - start, GRAIN, (from, to) -> kernels.adamW(p, g, m, v, start + from, to - from,
-                    factor, keep, settings.beta1(), settings.beta2(), rate, rootCorrection, settings.epsilon()));
+            workers.forRange(end - start, GRAIN, (from, to) -> kernels.adamW(p, g, m, v, start + from,
+                    (int) (to - from), factor, keep, settings.beta1(), settings.beta2(), rate, rootCorrection, settings.epsilon()));
             first = next;
         }
     }

@@ -35,7 +35,7 @@ final class CachedAttention {
                 long row = task / shape.heads();
                 int head = (int) (task % shape.heads());
                 long sequence = row / shape.length();
-                long visible = past.getAtIndex(JAVA_INT_UNALIGNED, sequence) + row % shape.length() + 1;
+                int visible = (int) (past.getAtIndex(JAVA_INT_UNALIGNED, sequence) + row % shape.length() + 1);
                 long first = sequence * capacity;
                 for (long j = 0; j < visible; j++) {
                     scores.setAtIndex(FLOAT, j, scale * kernels.dot(qkv, packed.query(row, head), cache,

@@ -48,7 +48,8 @@ final class CpuOps implements Ops {
     public void fill(Tensor x, float value) {
         MemorySegment to = segment(x);
         switch (x.dtype()) {
-            case F32 -> workers.forRange(x.elements(), 1 << 15, (from, end) -> kernels.fill(to, from, end - from, value));
+            case F32 -> workers.forRange(x.elements(), 1 << 15, (from, end) ->
+                    kernels.fill(to, from, (int) (end - from), value));
             case BF16 -> {
                 for (long i = 0; i < x.elements(); i++) {
                     BFloat16.set(to, i, value);
@@ -121,7 +122,7 @@ final class CpuOps implements Ops {
         MemorySegment to = segment(dX);
         MemorySegment out = segment(activated);
         workers.forRange(preActivation.elements(), 1 << 12, (from, end) ->
-                kernels.geluBackward(x, dOut, to, out, from, end - from));
+                kernels.geluBackward(x, dOut, to, out, from, (int) (end - from)));
     }
 
     @Override

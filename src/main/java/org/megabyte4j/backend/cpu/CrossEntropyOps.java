@@ -38,7 +38,7 @@ final class CrossEntropyOps {
         MemorySegment gradient = segmentOrNull(dLogits);
         int counted = segment(count).getAtIndex(JAVA_INT_UNALIGNED, 0);
         float scale = counted == 0 ? 0 : gradientScale / counted;
-        long vocabulary = logits.columns();
+        int vocabulary = Math.toIntExact(logits.columns());
         long rows = targets.elements();
         workers.run((thread, threads) -> {
             double sum = 0;

@@ -34,15 +34,15 @@ final class EmbeddingOps {
         MemorySegment add = segmentOrNull(addend);
         MemorySegment to = segment(out);
         long length = ids.columns();
-        long dim = table.columns();
+        int dim = Math.toIntExact(table.columns());
         workers.forRange(ids.elements(), GRAIN_ROWS, (from, end) -> {
             for (long i = from; i < end; i++) {
                 long row = seen(id, shift, padId, i) * dim;
                 if (add == null) {
-                    MemorySegment.copy(rows, row << 2, to, i * dim << 2, dim << 2);
+                    MemorySegment.copy(rows, row << 2, to, i * dim << 2, (long) dim << 2);
                 } else {
                     if (addend != out) {
-                        MemorySegment.copy(add, i * dim << 2, to, i * dim << 2, dim << 2);
+                        MemorySegment.copy(add, i * dim << 2, to, i * dim << 2, (long) dim << 2);
                     }
                     kernels.add(rows, row, to, i * dim, dim);
                 }
@@ -60,12 +60,14 @@ final class EmbeddingOps {
         MemorySegment rows = segment(dTable);
         MemorySegment position = segmentOrNull(dPositions);
         long length = ids.columns();
-        long dim = dTable.columns();
+        int dim = Math.toIntExact(dTable.columns());
         workers.forRange(dim, GRAIN_COLUMNS, (first, end) -> {
             for (long i = 0; i < ids.elements(); i++) {
-                kernels.add(from, i * dim + first, rows, seen(id, shift, padId, i) * dim + first, end - first);
+                kernels.add(from, i * dim + first, rows, seen(id, shift, padId, i) * dim + first,
+                        (int) (end - first));
                 if (position != null) {
-                    kernels.add(from, i * dim + first, position, i % length * dim + first, end - first);
+                    kernels.add(from, i * dim + first, position, i % length * dim + first,
+                        (int) (end - first));
                 }
             }
         });

@@ -9,61 +9,23 @@ package org.megabyte4j.backend.cpu;
  * evaluated in float32. The relative error stays small for large negative x, where a difference from 1 would lose it.
  */
 final class FloatMath {
-    static final float LOG2_E = 1.44269504f;
-    /** The natural logarithm of 2 in two parts, the first with zeros at its end. */
-    static final float LN2_HIGH = 0.693359375f;
-    static final float LN2_LOW = -2.12194440e-4f;
-    /** Below this exp is 0: results would be subnormal. */
-    static final float EXP_LOW = -87.33654f;
-    static final float EXP_HIGH = 88.72283f;
     static final float INVERSE_SQRT_TWO_PI = 0.3989422804f;
     static final float MILLS_SLOPE = 0.3f;
     /** Coefficients of t, t^2, ..., t^10. */
     static final float[] MILLS = {0.30000990629196167f, 0.29972466826438904f, 0.2762989401817322f, 0.19658365845680237f,
         0.24078162014484406f, -0.19864429533481598f, 0.48022493720054626f, -0.5716811418533325f, 0.2816845774650574f,
         -0.05166875571012497f};
-    /** Taylor coefficients of exp from the cubic term on, 1/3! to 1/7!. */
-    static final float E3 = 1f / 6;
-    static final float E4 = 1f / 24;
-    static final float E5 = 1f / 120;
-    static final float E6 = 1f / 720;
-    static final float E7 = 1f / 5040;
 
     private FloatMath() {
     }
 
-    /** exp by reduction to |r| <= ln(2)/2 and a polynomial. NaN stays NaN. */
     static float exp(float x) {
-        if (!(x >= EXP_LOW)) {
-            return Float.isNaN(x) ? x : 0;
-        }
-        if (x > EXP_HIGH) {
-            return Float.POSITIVE_INFINITY;
-        }
-        float n = (float) Math.rint(x * LOG2_E);
-        float r = Math.fma(n, -LN2_LOW, Math.fma(n, -LN2_HIGH, x));
-        float p = Math.fma(E7, r, E6);
-        p = Math.fma(p, r, E5);
-        p = Math.fma(p, r, E4);
-        p = Math.fma(p, r, E3);
-        p = Math.fma(p, r, 0.5f);
-        p = Math.fma(p * r, r, r) + 1;
-        // In two factors, since 2^128 is no float.
-        int half = (int) n >> 1;
-        return p * powerOfTwo(half) * powerOfTwo((int) n - half);
-    }
-
-    private static float powerOfTwo(int exponent) {
-        return Float.intBitsToFloat(exponent + 127 << 23);
+        return (float) Math.exp(x);
     }
 
     /** The standard normal density. */
     static float normalDensity(float x) {
-        // The rounding error of the square, times a large x, would show in the result.
-        float square = x * x;
-        float rest = Math.fma(x, x, -square);
-        float value = exp(-0.5f * square) * INVERSE_SQRT_TWO_PI;
-        return Float.isInfinite(square) ? 0 : Math.fma(value, -0.5f * rest, value);
+        return exp(-0.5f * (x * x)) * INVERSE_SQRT_TWO_PI;
     }
 
     /** The standard normal distribution function. */

@@ -11,72 +11,72 @@ interface Kernels {
     /** For {@code info} and benchmark reports. */
     String name();
 
-    void fill(MemorySegment x, long at, long count, float value);
+    void fill(MemorySegment x, long at, int count, float value);
 
-    void scale(MemorySegment x, long at, long count, float factor);
+    void scale(MemorySegment x, long at, int count, float factor);
 
     /** {@code to += from}. */
-    void add(MemorySegment from, long fromAt, MemorySegment to, long at, long count);
+    void add(MemorySegment from, long fromAt, MemorySegment to, long at, int count);
 
     /** {@code to += factor * from}. */
-    void addScaled(float factor, MemorySegment from, long fromAt, MemorySegment to, long at, long count);
+    void addScaled(float factor, MemorySegment from, long fromAt, MemorySegment to, long at, int count);
 
-    float dot(MemorySegment a, long aAt, MemorySegment b, long bAt, long count);
+    float dot(MemorySegment a, long aAt, MemorySegment b, long bAt, int count);
 
-    float sum(MemorySegment x, long at, long count);
+    float sum(MemorySegment x, long at, int count);
 
-    float max(MemorySegment x, long at, long count);
+    float max(MemorySegment x, long at, int count);
 
     /** Sum of squares, added up in double precision. */
-    double sumOfSquares(MemorySegment x, long at, long count);
+    double sumOfSquares(MemorySegment x, long at, int count);
 
     /** Sum of squared differences from {@code mean}. */
-    float squaredDeviation(MemorySegment x, long at, long count, float mean);
+    float squaredDeviation(MemorySegment x, long at, int count, float mean);
 
     /** {@code out = (x - mean) * rstd * weight + bias}. */
     void normalize(MemorySegment x, long at, float mean, float rstd, MemorySegment weight, MemorySegment bias,
-            MemorySegment out, long outAt, long count);
+            MemorySegment out, long outAt, int count);
 
     /** The sum of {@code a * b * (x - mean)}. */
-    float weightedDeviation(MemorySegment a, long aAt, MemorySegment b, long bAt, MemorySegment x, long at, long count,
+    float weightedDeviation(MemorySegment a, long aAt, MemorySegment b, long bAt, MemorySegment x, long at, int count,
             float mean);
 
     /** {@code sums += gradient * (x - mean) * rstd}: one row's part of the gradient of LayerNorm's weight. */
     void addNormalized(MemorySegment gradient, MemorySegment x, long at, float mean, float rstd, MemorySegment sums,
-            long count);
+            int count);
 
     /**
      * One row of LayerNorm's gradient, {@code dX = (dOut * weight - meanGradient - normed * meanProduct) * rstd} with
      * {@code normed = (x - mean) * rstd}.
      */
     void normalizeBackward(MemorySegment dOut, MemorySegment x, long at, float mean, float rstd, MemorySegment weight,
-            float meanGradient, float meanProduct, MemorySegment dX, long count);
+            float meanGradient, float meanProduct, MemorySegment dX, int count);
 
     /** As {@link #normalizeBackward}, plus {@code residual}, which may be {@code dX}. */
     void normalizeBackwardResidual(MemorySegment dOut, MemorySegment x, long at, float mean, float rstd,
             MemorySegment weight, float meanGradient, float meanProduct, MemorySegment residual, MemorySegment dX,
-            long count);
+            int count);
 
     /** {@code out = x * Phi(x)}. */
-    void gelu(MemorySegment x, long at, MemorySegment out, long outAt, long count);
+    void gelu(MemorySegment x, long at, MemorySegment out, long outAt, int count);
 
     /** {@code dX = dOut * gelu'(x)} and {@code out = gelu(x)}; in place where the caller wants. */
-    void geluBackward(MemorySegment x, MemorySegment dOut, MemorySegment dX, MemorySegment out, long at, long count);
+    void geluBackward(MemorySegment x, MemorySegment dOut, MemorySegment dX, MemorySegment out, long at, int count);
 
     /** {@code x = exp(x - shift)}; returns the sum of the results. */
-    float expShifted(MemorySegment x, long at, long count, float shift);
+    float expShifted(MemorySegment x, long at, int count, float shift);
 
     /** The sum of {@code exp(x - shift)}, x left as it is. */
-    float sumExpShifted(MemorySegment x, long at, long count, float shift);
+    float sumExpShifted(MemorySegment x, long at, int count, float shift);
 
     /** {@code out = factor * exp(x - shift)}; in place where the caller wants. */
-    void scaledExpShifted(MemorySegment x, MemorySegment out, long at, long count, float shift, float factor);
+    void scaledExpShifted(MemorySegment x, MemorySegment out, long at, int count, float shift, float factor);
 
     /** {@code x[i] += start + i * step}. */
-    void addRamp(MemorySegment x, long at, long count, float start, float step);
+    void addRamp(MemorySegment x, long at, int count, float start, float step);
 
     /** {@code dP = p * (dP - delta) * scale}. */
-    void softmaxBackward(MemorySegment p, MemorySegment dP, long at, long count, float delta, float scale);
+    void softmaxBackward(MemorySegment p, MemorySegment dP, long at, int count, float delta, float scale);
 
     /**
      * AdamW over elements of equal decay.
@@ -85,7 +85,7 @@ interface Kernels {
      * @param rate {@code learningRate / firstCorrection}
      * @param rootCorrection {@code sqrt(secondCorrection)}
      */
-    void adamW(MemorySegment p, MemorySegment g, MemorySegment m, MemorySegment v, long at, long count, float clip,
+    void adamW(MemorySegment p, MemorySegment g, MemorySegment m, MemorySegment v, long at, int count, float clip,
             float keep, float beta1, float beta2, float rate, float rootCorrection, float epsilon);
 
     /** The provider for this process: vectorised where the module jdk.incubator.vector is present. */

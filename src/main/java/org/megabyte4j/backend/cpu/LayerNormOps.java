@@ -32,7 +32,7 @@ final class LayerNormOps {
         MemorySegment w = segment(weight);
         MemorySegment b = segment(bias);
         MemorySegment to = segment(out);
-        long dim = weight.elements();
+        int dim = Math.toIntExact(weight.elements());
         workers.forRange(x.elements() / dim, GRAIN / dim, (from, end) -> {
             for (long row = from; row < end; row++) {
                 float average = kernels.sum(in, row * dim, dim) / dim;
@@ -52,7 +52,7 @@ final class LayerNormOps {
         MemorySegment w = segment(weight);
         MemorySegment b = segment(bias);
         MemorySegment to = segment(out);
-        long dim = weight.elements();
+        int dim = Math.toIntExact(weight.elements());
         workers.forRange(x.elements() / dim, GRAIN / dim, (from, end) -> {
             for (long row = from; row < end; row++) {
                 kernels.normalize(in, row * dim, means.getAtIndex(FLOAT, row), deviations.getAtIndex(FLOAT, row), w, b,
@@ -71,11 +71,11 @@ final class LayerNormOps {
         MemorySegment deviations = segment(rstd);
         MemorySegment residual = segmentOrNull(dResidual);
         MemorySegment to = segment(dX);
-        long dim = weight.elements();
+        int dim = Math.toIntExact(weight.elements());
         long rows = x.elements() / dim;
         workers.run((thread, threads) -> {
-            MemorySegment sums = workspace.asSlice(thread * 2L * dim << 2, 2 * dim << 2);
-            MemorySegment biasSums = sums.asSlice(dim << 2);
+            MemorySegment sums = workspace.asSlice(thread * 2L * dim << 2, 2L * dim << 2);
+            MemorySegment biasSums = sums.asSlice((long) dim << 2);
             kernels.fill(sums, 0, 2 * dim, 0);
             long end = rows * (thread + 1) / threads;
             for (long row = rows * thread / threads; row < end; row++) {

@@ -28,7 +28,7 @@ final class LinearOps {
 
     /** What happens to a finished part of the result: rows {@code from} to {@code to}, some columns of each. */
     private interface Epilogue {
-        void apply(long row, long column, long count);
+        void apply(long row, long column, int count);
     }
 
     void forward(Tensor x, Tensor weight, Tensor bias, Tensor addend, Tensor out) {
@@ -124,7 +124,7 @@ final class LinearOps {
             MemorySegment sums = segment(dBias);
             workers.forRange(rows, Math.max(16, SMALL / inner), (first, end) -> {
                 for (long r = 0; r < inner; r++) {
-                    kernels.add(from, r * rows + first, sums, first, end - first);
+                    kernels.add(from, r * rows + first, sums, first, (int) (end - first));
                 }
             });
         }

@@ -22,64 +22,69 @@ final class PlainKernels implements Kernels {
     }
 
     @Override
-    public void fill(MemorySegment x, long at, long count, float value) {
-        for (long i = at; i < at + count; i++) {
+    public void fill(MemorySegment x, long at, int count, float value) {
+        for (int n = 0; n < count; n++) {
+            long i = at + n;
             set(x, i, value);
         }
     }
 
     @Override
-    public void scale(MemorySegment x, long at, long count, float factor) {
-        for (long i = at; i < at + count; i++) {
+    public void scale(MemorySegment x, long at, int count, float factor) {
+        for (int n = 0; n < count; n++) {
+            long i = at + n;
             set(x, i, get(x, i) * factor);
         }
     }
 
     @Override
-    public void add(MemorySegment from, long fromAt, MemorySegment to, long at, long count) {
-        for (long i = 0; i < count; i++) {
+    public void add(MemorySegment from, long fromAt, MemorySegment to, long at, int count) {
+        for (int i = 0; i < count; i++) {
             set(to, at + i, get(to, at + i) + get(from, fromAt + i));
         }
     }
 
     @Override
-    public void addScaled(float factor, MemorySegment from, long fromAt, MemorySegment to, long at, long count) {
-        for (long i = 0; i < count; i++) {
+    public void addScaled(float factor, MemorySegment from, long fromAt, MemorySegment to, long at, int count) {
+        for (int i = 0; i < count; i++) {
             set(to, at + i, Math.fma(factor, get(from, fromAt + i), get(to, at + i)));
         }
     }
 
     @Override
-    public float dot(MemorySegment a, long aAt, MemorySegment b, long bAt, long count) {
+    public float dot(MemorySegment a, long aAt, MemorySegment b, long bAt, int count) {
         float sum = 0;
-        for (long i = 0; i < count; i++) {
+        for (int i = 0; i < count; i++) {
             sum = Math.fma(get(a, aAt + i), get(b, bAt + i), sum);
         }
         return sum;
     }
 
     @Override
-    public float sum(MemorySegment x, long at, long count) {
+    public float sum(MemorySegment x, long at, int count) {
         float sum = 0;
-        for (long i = at; i < at + count; i++) {
+        for (int n = 0; n < count; n++) {
+            long i = at + n;
             sum += get(x, i);
         }
         return sum;
     }
 
     @Override
-    public float max(MemorySegment x, long at, long count) {
+    public float max(MemorySegment x, long at, int count) {
         float largest = Float.NEGATIVE_INFINITY;
-        for (long i = at; i < at + count; i++) {
+        for (int n = 0; n < count; n++) {
+            long i = at + n;
             largest = Math.max(largest, get(x, i));
         }
         return largest;
     }
 
     @Override
-    public double sumOfSquares(MemorySegment x, long at, long count) {
+    public double sumOfSquares(MemorySegment x, long at, int count) {
         double sum = 0;
-        for (long i = at; i < at + count; i++) {
+        for (int n = 0; n < count; n++) {
+            long i = at + n;
             double value = get(x, i);
             sum += value * value;
         }
@@ -87,9 +92,10 @@ final class PlainKernels implements Kernels {
     }
 
     @Override
-    public float squaredDeviation(MemorySegment x, long at, long count, float mean) {
+    public float squaredDeviation(MemorySegment x, long at, int count, float mean) {
         float sum = 0;
-        for (long i = at; i < at + count; i++) {
+        for (int n = 0; n < count; n++) {
+            long i = at + n;
             float difference = get(x, i) - mean;
             sum = Math.fma(difference, difference, sum);
         }
@@ -98,8 +104,8 @@ final class PlainKernels implements Kernels {
 
     @Override
     public void normalize(MemorySegment x, long at, float mean, float rstd, MemorySegment weight, MemorySegment bias,
-            MemorySegment out, long outAt, long count) {
-        for (long i = 0; i < count; i++) {
+            MemorySegment out, long outAt, int count) {
+        for (int i = 0; i < count; i++) {
             float normed = (get(x, at + i) - mean) * rstd;
             set(out, outAt + i, Math.fma(normed, get(weight, i), get(bias, i)));
         }
@@ -107,9 +113,9 @@ final class PlainKernels implements Kernels {
 
     @Override
     public float weightedDeviation(MemorySegment a, long aAt, MemorySegment b, long bAt, MemorySegment x, long at,
-            long count, float mean) {
+            int count, float mean) {
         float sum = 0;
-        for (long i = 0; i < count; i++) {
+        for (int i = 0; i < count; i++) {
             sum = Math.fma(get(a, aAt + i) * get(b, bAt + i), get(x, at + i) - mean, sum);
         }
         return sum;
@@ -117,16 +123,16 @@ final class PlainKernels implements Kernels {
 
     @Override
     public void addNormalized(MemorySegment gradient, MemorySegment x, long at, float mean, float rstd,
-            MemorySegment sums, long count) {
-        for (long i = 0; i < count; i++) {
+            MemorySegment sums, int count) {
+        for (int i = 0; i < count; i++) {
             set(sums, i, Math.fma(get(gradient, at + i), (get(x, at + i) - mean) * rstd, get(sums, i)));
         }
     }
 
     @Override
     public void normalizeBackward(MemorySegment dOut, MemorySegment x, long at, float mean, float rstd,
-            MemorySegment weight, float meanGradient, float meanProduct, MemorySegment dX, long count) {
-        for (long i = 0; i < count; i++) {
+            MemorySegment weight, float meanGradient, float meanProduct, MemorySegment dX, int count) {
+        for (int i = 0; i < count; i++) {
             float normed = (get(x, at + i) - mean) * rstd;
             float through = get(dOut, at + i) * get(weight, i) - meanGradient;
             set(dX, at + i, Math.fma(-normed, meanProduct, through) * rstd);
@@ -136,8 +142,8 @@ final class PlainKernels implements Kernels {
     @Override
     public void normalizeBackwardResidual(MemorySegment dOut, MemorySegment x, long at, float mean, float rstd,
             MemorySegment weight, float meanGradient, float meanProduct, MemorySegment residual, MemorySegment dX,
-            long count) {
-        for (long i = 0; i < count; i++) {
+            int count) {
+        for (int i = 0; i < count; i++) {
             float normed = (get(x, at + i) - mean) * rstd;
             float through = get(dOut, at + i) * get(weight, i) - meanGradient;
             set(dX, at + i, Math.fma(Math.fma(-normed, meanProduct, through), rstd, get(residual, at + i)));
@@ -145,8 +151,8 @@ final class PlainKernels implements Kernels {
     }
 
     @Override
-    public void gelu(MemorySegment x, long at, MemorySegment out, long outAt, long count) {
-        for (long i = 0; i < count; i++) {
+    public void gelu(MemorySegment x, long at, MemorySegment out, long outAt, int count) {
+        for (int i = 0; i < count; i++) {
             float value = get(x, at + i);
             set(out, outAt + i, value * FloatMath.normalCdf(value));
         }
@@ -154,8 +160,9 @@ final class PlainKernels implements Kernels {
 
     @Override
     public void geluBackward(MemorySegment x, MemorySegment dOut, MemorySegment dX, MemorySegment out, long at,
-            long count) {
-        for (long i = at; i < at + count; i++) {
+            int count) {
+        for (int n = 0; n < count; n++) {
+            long i = at + n;
             float value = get(x, i);
             float cdf = FloatMath.normalCdf(value);
             set(dX, i, get(dOut, i) * Math.fma(value, FloatMath.normalDensity(value), cdf));
@@ -164,9 +171,10 @@ final class PlainKernels implements Kernels {
     }
 
     @Override
-    public float expShifted(MemorySegment x, long at, long count, float shift) {
+    public float expShifted(MemorySegment x, long at, int count, float shift) {
         float sum = 0;
-        for (long i = at; i < at + count; i++) {
+        for (int n = 0; n < count; n++) {
+            long i = at + n;
             float value = FloatMath.exp(get(x, i) - shift);
             set(x, i, value);
             sum += value;
@@ -175,39 +183,43 @@ final class PlainKernels implements Kernels {
     }
 
     @Override
-    public float sumExpShifted(MemorySegment x, long at, long count, float shift) {
+    public float sumExpShifted(MemorySegment x, long at, int count, float shift) {
         float sum = 0;
-        for (long i = at; i < at + count; i++) {
+        for (int n = 0; n < count; n++) {
+            long i = at + n;
             sum += FloatMath.exp(get(x, i) - shift);
         }
         return sum;
     }
 
     @Override
-    public void scaledExpShifted(MemorySegment x, MemorySegment out, long at, long count, float shift, float factor) {
-        for (long i = at; i < at + count; i++) {
+    public void scaledExpShifted(MemorySegment x, MemorySegment out, long at, int count, float shift, float factor) {
+        for (int n = 0; n < count; n++) {
+            long i = at + n;
             set(out, i, factor * FloatMath.exp(get(x, i) - shift));
         }
     }
 
     @Override
-    public void addRamp(MemorySegment x, long at, long count, float start, float step) {
-        for (long i = 0; i < count; i++) {
+    public void addRamp(MemorySegment x, long at, int count, float start, float step) {
+        for (int i = 0; i < count; i++) {
             set(x, at + i, get(x, at + i) + Math.fma(i, step, start));
         }
     }
 
     @Override
-    public void softmaxBackward(MemorySegment p, MemorySegment dP, long at, long count, float delta, float scale) {
-        for (long i = at; i < at + count; i++) {
+    public void softmaxBackward(MemorySegment p, MemorySegment dP, long at, int count, float delta, float scale) {
+        for (int n = 0; n < count; n++) {
+            long i = at + n;
             set(dP, i, get(p, i) * (get(dP, i) - delta) * scale);
         }
     }
 
     @Override
-    public void adamW(MemorySegment p, MemorySegment g, MemorySegment m, MemorySegment v, long at, long count,
+    public void adamW(MemorySegment p, MemorySegment g, MemorySegment m, MemorySegment v, long at, int count,
             float clip, float keep, float beta1, float beta2, float rate, float rootCorrection, float epsilon) {
-        for (long i = at; i < at + count; i++) {
+        for (int n = 0; n < count; n++) {
+            long i = at + n;
             float gradient = get(g, i) * clip;
             float first = Math.fma(beta1, get(m, i), (1 - beta1) * gradient);
             float second = Math.fma(beta2, get(v, i), (1 - beta2) * gradient * gradient);

@@ -71,9 +71,9 @@ final class ShortAttention {
         workers.run((thread, threads) -> {
             long from = shape.batch() * thread / threads;
             long end = shape.batch() * (thread + 1) / threads;
-            kernels.fill(dQkv, from * length * shape.packedWidth(), (end - from) * length * shape.packedWidth(), 0);
             for (long sequence = from; sequence < end; sequence++) {
                 long first = sequence * length;
+                kernels.fill(dQkv, first * shape.packedWidth(), length * shape.packedWidth(), 0);
                 for (int head = 0; head < shape.heads(); head++) {
                     float slope = bias.slope(head, shape.heads());
                     for (int i = 0; i < length; i++) {

@@ -135,8 +135,9 @@ final class TiledAttention {
                 long sequence = task / groups;
                 int group = (int) (task % groups);
                 MemorySegment dKeysValues = sums.asSlice(group * groupElements << 2, groupElements << 2);
-                kernels.fill(dKeysValues, sequence * shape.length() * shape.keyValueWidth(),
-                        shape.length() * shape.keyValueWidth(), 0);
+                for (long row = sequence * shape.length(); row < (sequence + 1) * shape.length(); row++) {
+                    kernels.fill(dKeysValues, row * shape.keyValueWidth(), shape.keyValueWidth(), 0);
+                }
                 int end = shape.heads() * (group + 1) / groups;
                 for (int head = shape.heads() * group / groups; head < end; head++) {
                     backwardHead(shape, qkv, bias, out, lse, dOut, dQkv, dKeysValues, own, sequence, head);

@@ -29,7 +29,7 @@ final class VectorKernels implements Kernels {
     }
 
     /** How many of {@code count} elements whole vectors cover. */
-    private static long whole(long count) {
+    private static int whole(int count) {
         return count & -LANES;
     }
 
@@ -39,57 +39,57 @@ final class VectorKernels implements Kernels {
     }
 
     @Override
-    public void fill(MemorySegment x, long at, long count, float value) {
+    public void fill(MemorySegment x, long at, int count, float value) {
         FloatVector values = FloatVector.broadcast(FLOATS, value);
-        long end = whole(count);
-        for (long i = 0; i < end; i += LANES) {
+        int end = whole(count);
+        for (int i = 0; i < end; i += LANES) {
             store(values, x, at + i);
         }
         plain.fill(x, at + end, count - end, value);
     }
 
     @Override
-    public void scale(MemorySegment x, long at, long count, float factor) {
-        long end = whole(count);
-        for (long i = 0; i < end; i += LANES) {
+    public void scale(MemorySegment x, long at, int count, float factor) {
+        int end = whole(count);
+        for (int i = 0; i < end; i += LANES) {
             store(load(x, at + i).mul(factor), x, at + i);
         }
         plain.scale(x, at + end, count - end, factor);
     }
 
     @Override
-    public void add(MemorySegment from, long fromAt, MemorySegment to, long at, long count) {
-        long end = whole(count);
-        for (long i = 0; i < end; i += LANES) {
+    public void add(MemorySegment from, long fromAt, MemorySegment to, long at, int count) {
+        int end = whole(count);
+        for (int i = 0; i < end; i += LANES) {
             store(load(to, at + i).add(load(from, fromAt + i)), to, at + i);
         }
         plain.add(from, fromAt + end, to, at + end, count - end);
     }
 
     @Override
-    public void addScaled(float factor, MemorySegment from, long fromAt, MemorySegment to, long at, long count) {
+    public void addScaled(float factor, MemorySegment from, long fromAt, MemorySegment to, long at, int count) {
         FloatVector factors = FloatVector.broadcast(FLOATS, factor);
-        long end = whole(count);
-        for (long i = 0; i < end; i += LANES) {
+        int end = whole(count);
+        for (int i = 0; i < end; i += LANES) {
             store(load(from, fromAt + i).fma(factors, load(to, at + i)), to, at + i);
         }
         plain.addScaled(factor, from, fromAt + end, to, at + end, count - end);
     }
 
     @Override
-    public float dot(MemorySegment a, long aAt, MemorySegment b, long bAt, long count) {
+    public float dot(MemorySegment a, long aAt, MemorySegment b, long bAt, int count) {
         FloatVector s0 = FloatVector.zero(FLOATS);
         FloatVector s1 = s0;
         FloatVector s2 = s0;
         FloatVector s3 = s0;
-        long i = 0;
-        for (long end = count & -4L * LANES; i < end; i += 4L * LANES) {
+        int i = 0;
+        for (int end = count & -4 * LANES; i < end; i += 4 * LANES) {
             s0 = load(a, aAt + i).fma(load(b, bAt + i), s0);
             s1 = load(a, aAt + i + LANES).fma(load(b, bAt + i + LANES), s1);
             s2 = load(a, aAt + i + 2 * LANES).fma(load(b, bAt + i + 2 * LANES), s2);
             s3 = load(a, aAt + i + 3 * LANES).fma(load(b, bAt + i + 3 * LANES), s3);
         }
-        for (long end = whole(count); i < end; i += LANES) {
+        for (int end = whole(count); i < end; i += LANES) {
             s0 = load(a, aAt + i).fma(load(b, bAt + i), s0);
         }
         float sum = s0.add(s1).add(s2.add(s3)).reduceLanes(VectorOperators.ADD);
@@ -97,11 +97,11 @@ final class VectorKernels implements Kernels {
     }
 
     @Override
-    public float sum(MemorySegment x, long at, long count) {
+    public float sum(MemorySegment x, long at, int count) {
         FloatVector s0 = FloatVector.zero(FLOATS);
         FloatVector s1 = s0;
-        long i = 0;
-        for (long end = count & -2L * LANES; i < end; i += 2L * LANES) {
+        int i = 0;
+        for (int end = count & -2 * LANES; i < end; i += 2 * LANES) {
             s0 = s0.add(load(x, at + i));
             s1 = s1.add(load(x, at + i + LANES));
         }
@@ -109,21 +109,21 @@ final class VectorKernels implements Kernels {
     }
 
     @Override
-    public float max(MemorySegment x, long at, long count) {
+    public float max(MemorySegment x, long at, int count) {
         FloatVector largest = FloatVector.broadcast(FLOATS, Float.NEGATIVE_INFINITY);
-        long end = whole(count);
-        for (long i = 0; i < end; i += LANES) {
+        int end = whole(count);
+        for (int i = 0; i < end; i += LANES) {
             largest = largest.max(load(x, at + i));
         }
         return Math.max(largest.reduceLanes(VectorOperators.MAX), plain.max(x, at + end, count - end));
     }
 
     @Override
-    public double sumOfSquares(MemorySegment x, long at, long count) {
+    public double sumOfSquares(MemorySegment x, long at, int count) {
         DoubleVector s0 = DoubleVector.zero(DOUBLES);
         DoubleVector s1 = s0;
-        long end = whole(count);
-        for (long i = 0; i < end; i += LANES) {
+        int end = whole(count);
+        for (int i = 0; i < end; i += LANES) {
             FloatVector values = load(x, at + i);
             DoubleVector low = (DoubleVector) values.convertShape(VectorOperators.F2D, DOUBLES, 0);
             DoubleVector high = (DoubleVector) values.convertShape(VectorOperators.F2D, DOUBLES, 1);
@@ -134,11 +134,11 @@ final class VectorKernels implements Kernels {
     }
 
     @Override
-    public float squaredDeviation(MemorySegment x, long at, long count, float mean) {
+    public float squaredDeviation(MemorySegment x, long at, int count, float mean) {
         FloatVector s0 = FloatVector.zero(FLOATS);
         FloatVector s1 = s0;
-        long i = 0;
-        for (long end = count & -2L * LANES; i < end; i += 2L * LANES) {
+        int i = 0;
+        for (int end = count & -2 * LANES; i < end; i += 2 * LANES) {
             FloatVector d0 = load(x, at + i).sub(mean);
             FloatVector d1 = load(x, at + i + LANES).sub(mean);
             s0 = d0.fma(d0, s0);
@@ -149,24 +149,24 @@ final class VectorKernels implements Kernels {
 
     @Override
     public void normalize(MemorySegment x, long at, float mean, float rstd, MemorySegment weight, MemorySegment bias,
-            MemorySegment out, long outAt, long count) {
-        long end = whole(count);
-        for (long i = 0; i < end; i += LANES) {
+            MemorySegment out, long outAt, int count) {
+        int end = whole(count);
+        for (int i = 0; i < end; i += LANES) {
             store(load(x, at + i).sub(mean).mul(rstd).fma(load(weight, i), load(bias, i)), out, outAt + i);
         }
         if (end < count) {
-            plain.normalize(x, at + end, mean, rstd, weight.asSlice(end << 2), bias.asSlice(end << 2), out, outAt + end,
+            plain.normalize(x, at + end, mean, rstd, weight.asSlice((long) end << 2), bias.asSlice((long) end << 2), out, outAt + end,
                     count - end);
         }
     }
 
     @Override
     public float weightedDeviation(MemorySegment a, long aAt, MemorySegment b, long bAt, MemorySegment x, long at,
-            long count, float mean) {
+            int count, float mean) {
         FloatVector s0 = FloatVector.zero(FLOATS);
         FloatVector s1 = s0;
-        long i = 0;
-        for (long end = count & -2L * LANES; i < end; i += 2L * LANES) {
+        int i = 0;
+        for (int end = count & -2 * LANES; i < end; i += 2 * LANES) {
             s0 = load(a, aAt + i).mul(load(b, bAt + i)).fma(load(x, at + i).sub(mean), s0);
             s1 = load(a, aAt + i + LANES).mul(load(b, bAt + i + LANES)).fma(load(x, at + i + LANES).sub(mean), s1);
         }
@@ -176,29 +176,29 @@ final class VectorKernels implements Kernels {
 
     @Override
     public void addNormalized(MemorySegment gradient, MemorySegment x, long at, float mean, float rstd,
-            MemorySegment sums, long count) {
-        long end = whole(count);
-        for (long i = 0; i < end; i += LANES) {
+            MemorySegment sums, int count) {
+        int end = whole(count);
+        for (int i = 0; i < end; i += LANES) {
             FloatVector normed = load(x, at + i).sub(mean).mul(rstd);
             store(load(gradient, at + i).fma(normed, load(sums, i)), sums, i);
         }
         if (end < count) {
-            plain.addNormalized(gradient, x, at + end, mean, rstd, sums.asSlice(end << 2), count - end);
+            plain.addNormalized(gradient, x, at + end, mean, rstd, sums.asSlice((long) end << 2), count - end);
         }
     }
 
     @Override
     public void normalizeBackward(MemorySegment dOut, MemorySegment x, long at, float mean, float rstd,
-            MemorySegment weight, float meanGradient, float meanProduct, MemorySegment dX, long count) {
+            MemorySegment weight, float meanGradient, float meanProduct, MemorySegment dX, int count) {
         FloatVector products = FloatVector.broadcast(FLOATS, -meanProduct);
-        long end = whole(count);
-        for (long i = 0; i < end; i += LANES) {
+        int end = whole(count);
+        for (int i = 0; i < end; i += LANES) {
             FloatVector normed = load(x, at + i).sub(mean).mul(rstd);
             FloatVector through = load(dOut, at + i).mul(load(weight, i)).sub(meanGradient);
             store(normed.fma(products, through).mul(rstd), dX, at + i);
         }
         if (end < count) {
-            plain.normalizeBackward(dOut, x, at + end, mean, rstd, weight.asSlice(end << 2), meanGradient, meanProduct,
+            plain.normalizeBackward(dOut, x, at + end, mean, rstd, weight.asSlice((long) end << 2), meanGradient, meanProduct,
                     dX, count - end);
         }
     }
@@ -206,25 +206,25 @@ final class VectorKernels implements Kernels {
     @Override
     public void normalizeBackwardResidual(MemorySegment dOut, MemorySegment x, long at, float mean, float rstd,
             MemorySegment weight, float meanGradient, float meanProduct, MemorySegment residual, MemorySegment dX,
-            long count) {
+            int count) {
         FloatVector products = FloatVector.broadcast(FLOATS, -meanProduct);
         FloatVector deviations = FloatVector.broadcast(FLOATS, rstd);
-        long end = whole(count);
-        for (long i = 0; i < end; i += LANES) {
+        int end = whole(count);
+        for (int i = 0; i < end; i += LANES) {
             FloatVector normed = load(x, at + i).sub(mean).mul(rstd);
             FloatVector through = load(dOut, at + i).mul(load(weight, i)).sub(meanGradient);
             store(normed.fma(products, through).fma(deviations, load(residual, at + i)), dX, at + i);
         }
         if (end < count) {
-            plain.normalizeBackwardResidual(dOut, x, at + end, mean, rstd, weight.asSlice(end << 2), meanGradient,
+            plain.normalizeBackwardResidual(dOut, x, at + end, mean, rstd, weight.asSlice((long) end << 2), meanGradient,
                     meanProduct, residual, dX, count - end);
         }
     }
 
     @Override
-    public void gelu(MemorySegment x, long at, MemorySegment out, long outAt, long count) {
-        long end = whole(count);
-        for (long i = 0; i < end; i += LANES) {
+    public void gelu(MemorySegment x, long at, MemorySegment out, long outAt, int count) {
+        int end = whole(count);
+        for (int i = 0; i < end; i += LANES) {
             FloatVector value = load(x, at + i);
             store(value.mul(VectorMath.normalCdf(value, VectorMath.normalDensity(value))), out, outAt + i);
         }
@@ -233,9 +233,9 @@ final class VectorKernels implements Kernels {
 
     @Override
     public void geluBackward(MemorySegment x, MemorySegment dOut, MemorySegment dX, MemorySegment out, long at,
-            long count) {
-        long end = whole(count);
-        for (long i = 0; i < end; i += LANES) {
+            int count) {
+        int end = whole(count);
+        for (int i = 0; i < end; i += LANES) {
             FloatVector value = load(x, at + i);
             FloatVector density = VectorMath.normalDensity(value);
             FloatVector cdf = VectorMath.normalCdf(value, density);
@@ -246,10 +246,10 @@ final class VectorKernels implements Kernels {
     }
 
     @Override
-    public float expShifted(MemorySegment x, long at, long count, float shift) {
+    public float expShifted(MemorySegment x, long at, int count, float shift) {
         FloatVector sums = FloatVector.zero(FLOATS);
-        long end = whole(count);
-        for (long i = 0; i < end; i += LANES) {
+        int end = whole(count);
+        for (int i = 0; i < end; i += LANES) {
             FloatVector value = VectorMath.exp(load(x, at + i).sub(shift));
             store(value, x, at + i);
             sums = sums.add(value);
@@ -258,30 +258,30 @@ final class VectorKernels implements Kernels {
     }
 
     @Override
-    public float sumExpShifted(MemorySegment x, long at, long count, float shift) {
+    public float sumExpShifted(MemorySegment x, long at, int count, float shift) {
         FloatVector sums = FloatVector.zero(FLOATS);
-        long end = whole(count);
-        for (long i = 0; i < end; i += LANES) {
+        int end = whole(count);
+        for (int i = 0; i < end; i += LANES) {
             sums = sums.add(VectorMath.exp(load(x, at + i).sub(shift)));
         }
         return sums.reduceLanes(VectorOperators.ADD) + plain.sumExpShifted(x, at + end, count - end, shift);
     }
 
     @Override
-    public void scaledExpShifted(MemorySegment x, MemorySegment out, long at, long count, float shift, float factor) {
-        long end = whole(count);
-        for (long i = 0; i < end; i += LANES) {
+    public void scaledExpShifted(MemorySegment x, MemorySegment out, long at, int count, float shift, float factor) {
+        int end = whole(count);
+        for (int i = 0; i < end; i += LANES) {
             store(VectorMath.exp(load(x, at + i).sub(shift)).mul(factor), out, at + i);
         }
         plain.scaledExpShifted(x, out, at + end, count - end, shift, factor);
     }
 
     @Override
-    public void addRamp(MemorySegment x, long at, long count, float start, float step) {
+    public void addRamp(MemorySegment x, long at, int count, float start, float step) {
         FloatVector steps = FloatVector.broadcast(FLOATS, step);
         FloatVector indices = FloatVector.zero(FLOATS).addIndex(1);
-        long end = whole(count);
-        for (long i = 0; i < end; i += LANES) {
+        int end = whole(count);
+        for (int i = 0; i < end; i += LANES) {
             FloatVector ramp = indices.add(i).fma(steps, FloatVector.broadcast(FLOATS, start));
             store(load(x, at + i).add(ramp), x, at + i);
         }
@@ -289,23 +289,24 @@ final class VectorKernels implements Kernels {
     }
 
     @Override
-    public void softmaxBackward(MemorySegment p, MemorySegment dP, long at, long count, float delta, float scale) {
-        long end = whole(count);
-        for (long i = 0; i < end; i += LANES) {
+    public void softmaxBackward(MemorySegment p, MemorySegment dP, long at, int count, float delta, float scale) {
+        int end = whole(count);
+        for (int i = 0; i < end; i += LANES) {
             store(load(p, at + i).mul(load(dP, at + i).sub(delta)).mul(scale), dP, at + i);
         }
         plain.softmaxBackward(p, dP, at + end, count - end, delta, scale);
     }
 
     @Override
-    public void adamW(MemorySegment p, MemorySegment g, MemorySegment m, MemorySegment v, long at, long count,
+    public void adamW(MemorySegment p, MemorySegment g, MemorySegment m, MemorySegment v, long at, int count,
             float clip, float keep, float beta1, float beta2, float rate, float rootCorrection, float epsilon) {
         FloatVector b1 = FloatVector.broadcast(FLOATS, beta1);
         FloatVector b2 = FloatVector.broadcast(FLOATS, beta2);
         FloatVector keeps = FloatVector.broadcast(FLOATS, keep);
         float inverseCorrection = 1 / rootCorrection;
-        long end = whole(count);
-        for (long i = at; i < at + end; i += LANES) {
+        int end = whole(count);
+        for (int n = 0; n < end; n += LANES) {
+            long i = at + n;
             FloatVector gradient = load(g, i).mul(clip);
             FloatVector first = load(m, i).fma(b1, gradient.mul(1 - beta1));
             FloatVector second = load(v, i).fma(b2, gradient.mul(gradient).mul(1 - beta2));

@@ -22,6 +22,8 @@ final class Workers implements AutoCloseable {
         void run(long from, long to);
     }
 
+    /** Small enough for an int, and for the compiler's liking of loops over one. */
+    static final int LARGEST_BLOCK = 1 << 20;
     private static final int SPINS = 20_000;
 
     private final Thread[] daemons;
@@ -85,23 +87,28 @@ final class Workers implements AutoCloseable {
     }
 
     /**
-     * Splits {@code items} into one contiguous range for each thread.
+     * Splits {@code items} into one contiguous range for each thread, which works through it in blocks of at most
+     * {@link #LARGEST_BLOCK} items.
      *
      * @param grain fewer items than this are not worth a thread
      */
     void forRange(long items, long grain, RangeTask work) {
         long parts = Math.min(threads(), items / Math.max(1, grain));
         if (parts <= 1) {
-            if (items > 0) {
-                work.run(0, items);
-            }
+            inBlocks(0, items, work);
             return;
         }
         run((thread, threads) -> {
             if (thread < parts) {
-                work.run(border(items, thread, parts), border(items, thread + 1, parts));
+                inBlocks(border(items, thread, parts), border(items, thread + 1, parts), work);
             }
         });
+    }
+
+    private static void inBlocks(long from, long to, RangeTask work) {
+        for (long start = from; start < to; start += LARGEST_BLOCK) {
+            work.run(start, Math.min(to, start + LARGEST_BLOCK));
+        }
     }
 
     /** Borders lie at multiples of 16 where there is room: whole vectors, whole cache lines. */
