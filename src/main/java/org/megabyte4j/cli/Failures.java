@@ -71,7 +71,7 @@ final class Failures implements IParameterExceptionHandler, IExecutionExceptionH
             return command.subcommands().isEmpty() ? "one argument too many, " + argument
                     : "unknown command " + argument + didYouMean(argument, command.subcommands().keySet());
         }
-        String message = e.getMessage();
+        String message = e.getMessage().replaceFirst("^Error: ", "");
         return Character.toLowerCase(message.charAt(0)) + message.substring(1);
     }
 

@@ -59,9 +59,8 @@ public record GenerationRequest(List<int[]> prompts, int newIds, SamplingOptions
         return new GenerationRequest(prompts, newIds, sampling, stop, scored);
     }
 
-    /** With a {@link Score} for each id. */
-    public GenerationRequest withScores() {
-        return new GenerationRequest(prompts, newIds, sampling, stopAtEos, true);
+    public GenerationRequest withScores(boolean value) {
+        return new GenerationRequest(prompts, newIds, sampling, stopAtEos, value);
     }
 
     /** Each prompt as often as {@code count} says, as sequences of their own. */
@@ -80,10 +79,12 @@ public record GenerationRequest(List<int[]> prompts, int newIds, SamplingOptions
     }
 
     /**
+     * Checks the request against a model, whose weights need not be there yet.
+     *
      * @throws MegabyteException if a prompt holds an id outside the vocabulary, or the sequences would be longer than
      *                           the positions that the model learned
      */
-    void checkAgainst(MegabyteConfig config) {
+    public void checkAgainst(MegabyteConfig config) {
         for (int[] prompt : prompts) {
             Ids.check(prompt, config.vocabularySize());
         }
@@ -98,9 +99,10 @@ public record GenerationRequest(List<int[]> prompts, int newIds, SamplingOptions
                     + " bytes, or use a model of the variant megabyte_in_action");
         }
         if (length() > positions) {
-            throw new GenerationException("a prompt of " + prompt + " bytes and " + newIds + " new ones need " + length()
-                    + " positions, more than the " + positions + " (T_MAX) that this model learned; use at most "
-                    + (positions - prompt) + " new bytes, or a model of the variant megabyte_in_action");
+            throw new GenerationException("a prompt of " + prompt + " bytes and " + newIds + " new ones need "
+                    + length() + " positions, more than the " + positions + " (T_MAX) that this model learned;"
+                    + " use at most " + (positions - prompt) + " new bytes, or a model of the variant"
+                    + " megabyte_in_action");
         }
     }
 }

@@ -14,7 +14,8 @@ import org.megabyte4j.tensor.MemoryPlan;
  *
  * <pre>{@code
  * try (Generator generator = new Generator(backend, parameters, 1, 512)) {
- *     var request = GenerationRequest.of("Today is", 100).withSampling(SamplingOptions.random(42).withTemperature(0.8));
+ *     var sampling = SamplingOptions.random(42).withTemperature(0.8);
+ *     var request = GenerationRequest.of("Today is", 100).withSampling(sampling);
  *     System.out.println(generator.generate(request).getFirst().text());
  * }
  * }</pre>
@@ -62,7 +63,8 @@ public final class Generator implements AutoCloseable {
     public static Generator forRequest(GenerationRequest request, Backend backend, Parameters parameters, int batch,
             Alignment alignment) {
         request.checkAgainst(parameters.config());
-        return new Generator(backend, parameters, Math.min(batch, request.prompts().size()), request.length(), alignment);
+        return new Generator(backend, parameters, Math.min(batch, request.prompts().size()), request.length(),
+                alignment);
     }
 
     /** The memory that generating takes besides the weights. */

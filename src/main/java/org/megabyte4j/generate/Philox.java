@@ -4,7 +4,7 @@ package org.megabyte4j.generate;
  * Philox4x32-10: random numbers as a pure function of a key and a counter, so that nothing has to be remembered between
  * draws and a draw does not depend on what else is generated beside it.
  *
- * @see <a href="https://doi.org/10.1145/2063384.2063405">Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3"</a>
+ * @see <a href="https://doi.org/10.1145/2063384.2063405">Salmon et al. 2011</a>
  */
 final class Philox {
     private static final int ROUNDS = 10;

@@ -89,7 +89,7 @@ final class ReferencePredictor implements Predictor {
         pass.run(ids);
     }
 
-    /** Padding on the left, the text, and the byte that is wanted: a multiple of P. More on the right changes nothing. */
+    /** Padding on the left, the text, the byte that is wanted: a multiple of P. What follows changes nothing. */
     private int paddedLength(Sequence row) {
         return (row.length() / config.patchSize() + 1) * config.patchSize();
     }

@@ -6,8 +6,8 @@ package org.megabyte4j.generate;
  *
  * @param temperature       divides the logits; 0 takes the largest logit, the lowest id among equals, without a draw
  * @param topK              keeps this many ids of the largest logits; 0 for no limit
- * @param topP              keeps the fewest ids that hold this much probability (nucleus sampling, Holtzman et al. 2020);
- *                          1 for no limit
+ * @param topP              keeps the fewest ids that hold this much probability (nucleus sampling, Holtzman et al.
+ *                          2020); 1 for no limit
  * @param repetitionPenalty for ids that the prompt or the continuation holds already, positive logits are divided by
  *                          it and negative ones multiplied (CTRL, Keskar et al. 2019); 1 for none
  * @param seed              the draw at a place depends on the seed, the sequence's number and the place alone

@@ -50,7 +50,8 @@ final class GenerationCheck {
         return checks;
     }
 
-    private static List<Check> run(Parameters parameters, Backend backend, Alignment alignment, List<Recorded> sequences) {
+    private static List<Check> run(Parameters parameters, Backend backend, Alignment alignment,
+            List<Recorded> sequences) {
         int newIds = sequences.stream().mapToInt(s -> s.ids.length).max().orElseThrow();
         var request = new GenerationRequest(sequences.stream().map(Recorded::prompt).toList(), newIds,
                 SamplingOptions.greedy(), false, true);
@@ -87,8 +88,9 @@ final class GenerationCheck {
                 throw new CheckpointException(file + " holds no \"sequences\" to compare with");
             }
             for (Recorded s : sequences) {
-                if (s == null || s.prompt == null || s.ids == null || s.ids.length == 0 || s.top_logit == null
-                        || s.top2_gap == null || s.top_logit.length != s.ids.length || s.top2_gap.length != s.ids.length) {
+                if (s == null || s.prompt == null || s.ids == null || s.ids.length == 0
+                        || s.top_logit == null || s.top_logit.length != s.ids.length
+                        || s.top2_gap == null || s.top2_gap.length != s.ids.length) {
                     throw new CheckpointException(file + " holds a sequence without prompt or ids, or without one"
                             + " top_logit and top2_gap for each of its ids");
                 }

@@ -13,6 +13,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
 import org.megabyte4j.backend.ReferenceBackend;
+import org.megabyte4j.backend.cpu.CpuBackend;
 import org.megabyte4j.model.ConfigException;
 import org.megabyte4j.model.MegabyteConfig;
 import org.megabyte4j.model.Parameters;
@@ -64,8 +65,8 @@ class GeneratorTest {
         for (Alignment alignment : Alignment.values()) {
             List<int[]> together = generate(parameters, request(prompts(), SamplingOptions.greedy()), 99, alignment);
             for (int i = 0; i < prompts().size(); i++) {
-                List<int[]> alone = generate(parameters, request(prompts().subList(i, i + 1), SamplingOptions.greedy()), 1,
-                        alignment);
+                List<int[]> alone = generate(parameters,
+                        request(prompts().subList(i, i + 1), SamplingOptions.greedy()), 1, alignment);
                 assertThat(together.get(i)).as("prompt of " + i + " bytes, " + alignment)
                         .hasSize(3 * PATCH - 1).containsExactly(alone.getFirst());
             }
@@ -192,7 +193,7 @@ class GeneratorTest {
     @Test
     void scoresAreThoseOfTheModelWhateverTheOptions() {
         Parameters parameters = model(Variant.IN_ACTION);
-        GenerationRequest request = request(prompts().subList(2, 3), RANDOM.withTopK(4)).withScores();
+        GenerationRequest request = request(prompts().subList(2, 3), RANDOM.withTopK(4)).withScores(true);
         try (Generator generator = Generator.forRequest(request, backend, parameters, 1, Alignment.ALIGNED);
                 Predictor predictor = new AlignedPredictor(backend, parameters, 1, request.length())) {
             Generated generated = generator.generate(request).getFirst();
@@ -209,12 +210,32 @@ class GeneratorTest {
                     sum += Math.exp(logit);
                 }
                 Score score = generated.scores().get(i);
-                assertThat(score.logProbability()).isCloseTo(Math.log(Math.exp(logits[generated.ids()[i]]) / sum), within(1e-9));
+                double expected = Math.log(Math.exp(logits[generated.ids()[i]]) / sum);
+                assertThat(score.logProbability()).isCloseTo(expected, within(1e-9));
                 Arrays.sort(logits);
                 assertThat(score.topLogit()).isEqualTo(logits[28]);
                 assertThat(score.lead()).isEqualTo(logits[28] - logits[27]);
             }
             assertThat(generator.generate(request(request.prompts(), RANDOM)).getFirst().scores()).isEmpty();
+        }
+    }
+
+    @ParameterizedTest
+    @EnumSource
+    void allMemoryIsGivenBack(Alignment alignment) {
+        try (CpuBackend cpu = CpuBackend.open(1);
+                Parameters parameters = TestModels.random(TestModels.config(Variant.IN_ACTION, PATCH), cpu, 3)) {
+            long weights = cpu.heldBytes();
+            GenerationRequest request = request(prompts(), RANDOM);
+            try (Generator generator = Generator.forRequest(request, cpu, parameters, 4, alignment)) {
+                assertThat(cpu.heldBytes()).isEqualTo(weights);
+                generator.generate(request);
+                long held = cpu.heldBytes();
+                assertThat(held - weights).isPositive().isLessThanOrEqualTo(generator.plan().bytes());
+                generator.generate(request);
+                assertThat(cpu.heldBytes()).isEqualTo(held);
+            }
+            assertThat(cpu.heldBytes()).isEqualTo(weights);
         }
     }
 
@@ -236,8 +257,8 @@ class GeneratorTest {
                 "a prompt of 48 bytes leaves no room for new ones in the 48 positions (T_MAX) that this model learned;"
                         + " shorten it to at most 47 bytes, or use a model of the variant megabyte_in_action");
         assertRefused(parameters, new int[40], 9, GenerationException.class,
-                "a prompt of 40 bytes and 9 new ones need 49 positions, more than the 48 (T_MAX) that this model learned;"
-                        + " use at most 8 new bytes, or a model of the variant megabyte_in_action");
+                "a prompt of 40 bytes and 9 new ones need 49 positions, more than the 48 (T_MAX) that this model"
+                        + " learned; use at most 8 new bytes, or a model of the variant megabyte_in_action");
         var request = new GenerationRequest(List.of(new int[50]), 60, RANDOM, false, false);
         assertThat(generate(model(Variant.IN_ACTION), request, 1, Alignment.ALIGNED).getFirst()).hasSize(60);
     }
@@ -249,7 +270,8 @@ class GeneratorTest {
                 "id 29 at index 1 is outside the vocabulary of 29 ids; use 0 to 28");
         assertRefused(parameters, new int[] {-1}, 4, ConfigException.class,
                 "id -1 at index 0 is outside the vocabulary of 29 ids; use 0 to 28");
-        assertRefused(parameters, new int[0], 0, GenerationException.class, "0 new bytes are not possible; use at least 1");
+        assertRefused(parameters, new int[0], 0, GenerationException.class,
+                "0 new bytes are not possible; use at least 1");
         assertRefused(parameters, new int[10], Integer.MAX_VALUE, GenerationException.class,
                 "a prompt of 10 bytes and 2147483647 new ones are more than a sequence can have; use at most 2147483637"
                         + " new bytes");
@@ -263,7 +285,8 @@ class GeneratorTest {
         }
         assertThatThrownBy(() -> new Generator(backend, parameters, 0, 16)).isInstanceOf(GenerationException.class)
                 .hasMessage("a generator for 0 sequences of 16 bytes is not possible; use at least 1 of each");
-        assertThatThrownBy(() -> new Generator(backend, model(Variant.MEGABYTE), 1, 50)).isInstanceOf(ConfigException.class)
+        assertThatThrownBy(() -> new Generator(backend, model(Variant.MEGABYTE), 1, 50))
+                .isInstanceOf(ConfigException.class)
                 .hasMessage("sequence length 52 is longer than the 48 positions (T_MAX) that this model learned; use at"
                         + " most 48, or the variant megabyte_in_action");
     }

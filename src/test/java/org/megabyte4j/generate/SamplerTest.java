@@ -40,7 +40,8 @@ class SamplerTest {
 
     private static double[] softmax(float[] logits, double temperature) {
         double max = IntStream.range(0, logits.length).mapToDouble(i -> logits[i]).max().orElseThrow();
-        double[] p = IntStream.range(0, logits.length).mapToDouble(i -> Math.exp((logits[i] - max) / temperature)).toArray();
+        double[] p = IntStream.range(0, logits.length).mapToDouble(i -> Math.exp((logits[i] - max) / temperature))
+                .toArray();
         double sum = Arrays.stream(p).sum();
         return Arrays.stream(p).map(v -> v / sum).toArray();
     }
@@ -61,9 +62,11 @@ class SamplerTest {
     }
 
     @Property(tries = 200)
-    void greedyTakesTheLargestLogitAndTheLowestIdAmongEquals(@ForAll long seed, @ForAll @IntRange(min = 1, max = 40) int v) {
+    void greedyTakesTheLargestLogitAndTheLowestIdAmongEquals(@ForAll long seed,
+            @ForAll @IntRange(min = 1, max = 40) int v) {
         float[] logits = coarseLogits(seed, v);
-        assertThat(sampler(SamplingOptions.greedy(), v).choose(logits, NONE, 0, 0)).isEqualTo(ranked(logits).getFirst());
+        assertThat(sampler(SamplingOptions.greedy(), v).choose(logits, NONE, 0, 0))
+                .isEqualTo(ranked(logits).getFirst());
     }
 
     @Property(tries = 200)
@@ -87,7 +90,8 @@ class SamplerTest {
     }
 
     @Property(tries = 100)
-    void topPKeepsTheSmallestSetThatHoldsTheMass(@ForAll long seed, @ForAll @DoubleRange(min = 0.05, max = 0.98) double round) {
+    void topPKeepsTheSmallestSetThatHoldsTheMass(@ForAll long seed,
+            @ForAll @DoubleRange(min = 0.05, max = 0.98) double round) {
         double p = round + 1e-5 * Math.PI;     // never exactly the mass of a set
         float[] logits = coarseLogits(seed, 8);
         double[] probability = softmax(logits, 2);
@@ -128,7 +132,8 @@ class SamplerTest {
         int greedy = sampler(SamplingOptions.greedy(), 20).choose(logits, NONE, 0, position);
         assertThat(sampler(RANDOM.withTemperature(1e-300), 20).choose(logits, NONE, 0, position)).isEqualTo(greedy);
         assertThat(sampler(RANDOM.withTemperature(1e-6), 20).choose(logits, NONE, 0, position)).isEqualTo(greedy);
-        assertThat(sampler(RANDOM.withTopK(1).withTemperature(9), 20).choose(logits, NONE, 0, position)).isEqualTo(greedy);
+        assertThat(sampler(RANDOM.withTopK(1).withTemperature(9), 20).choose(logits, NONE, 0, position))
+                .isEqualTo(greedy);
     }
 
     @Test
@@ -179,7 +184,8 @@ class SamplerTest {
                 .collect(Collectors.toSet());
         assertThat(ids).contains(258).allMatch(id -> id < 256 || id == 258);
         logits[258] = -1;
-        assertThat(new Sampler(SamplingOptions.greedy().withBytesOnly(true), 300, 258).choose(logits, NONE, 0, 0)).isZero();
+        assertThat(new Sampler(SamplingOptions.greedy().withBytesOnly(true), 300, 258).choose(logits, NONE, 0, 0))
+                .isZero();
         assertThat(new Sampler(SamplingOptions.greedy(), 300, 258).choose(logits, NONE, 0, 0)).isEqualTo(256);
     }
 
@@ -202,13 +208,13 @@ class SamplerTest {
     void logitsThatAreNoNumbersAreRefused() {
         assertThatThrownBy(() -> sampler(RANDOM, 3).choose(new float[] {0, Float.NaN, 1}, NONE, 2, 40))
                 .isInstanceOf(GenerationException.class)
-                .hasMessage("the model gives the logit NaN for id 1 at position 40 of sequence 2; its weights are damaged"
-                        + " or its training diverged");
+                .hasMessage("the model gives the logit NaN for id 1 at position 40 of sequence 2; its weights are"
+                        + " damaged or its training diverged");
         assertThatThrownBy(() -> sampler(RANDOM, 2)
                 .choose(new float[] {Float.NEGATIVE_INFINITY, Float.NEGATIVE_INFINITY}, NONE, 0, 0))
                 .isInstanceOf(GenerationException.class)
-                .hasMessage("the model gives every id that may be chosen the logit -Infinity at position 0 of sequence 0;"
-                        + " its weights are damaged or its training diverged");
+                .hasMessage("the model gives every id that may be chosen the logit -Infinity at position 0 of sequence"
+                        + " 0; its weights are damaged or its training diverged");
     }
 
     @Test

@@ -12,7 +12,9 @@ import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
 import org.megabyte4j.SharedData;
+import org.megabyte4j.backend.Backend;
 import org.megabyte4j.backend.ReferenceBackend;
+import org.megabyte4j.backend.cpu.CpuBackend;
 import org.megabyte4j.checkpoint.CheckpointException;
 import org.megabyte4j.checkpoint.SafeTensorsFile;
 import org.megabyte4j.model.ConfigJson;
@@ -27,9 +29,19 @@ class GenerationCheckTest {
     @ParameterizedTest
     @EnumSource
     void theModelInDoublePrecisionMeetsTheGoldenSequences(Variant variant) throws IOException {
+        meetsTheGoldenSequences(variant, new ReferenceBackend());
+    }
+
+    @ParameterizedTest
+    @EnumSource
+    void theModelOnTheCpuMeetsTheGoldenSequences(Variant variant) throws IOException {
+        meetsTheGoldenSequences(variant, CpuBackend.open(2));
+    }
+
+    private static void meetsTheGoldenSequences(Variant variant, Backend device) throws IOException {
         Path golden = SharedData.golden(variant.id() + "-generation");
         var config = ConfigJson.read(Files.readString(golden.resolve("config.json")), "config.json");
-        try (ReferenceBackend backend = new ReferenceBackend();
+        try (Backend backend = device;
                 Parameters parameters = new Parameters(config);
                 SafeTensorsFile weights = SafeTensorsFile.open(golden.resolve("model.safetensors"))) {
             parameters.allocate(backend);
@@ -37,7 +49,8 @@ class GenerationCheckTest {
                 backend.write(parameters.get(name), weights.floats(name));
             }
             List<Check> checks = GenerationCheck.run(parameters, backend, golden.resolve("generation.json"));
-            assertThat(checks).hasSize(3 * 7).allSatisfy(check -> assertThat(check.passed()).as(check.toString()).isTrue());
+            assertThat(checks).hasSize(3 * 7)
+                    .allSatisfy(check -> assertThat(check.passed()).as(check.toString()).isTrue());
         }
     }
 
