@@ -23,6 +23,14 @@ public final class Parameters implements AutoCloseable {
         this.arena = plan.tensor(MemoryPlan.Category.PARAMETERS, "parameters", DType.F32, layout.elements());
     }
 
+    /** Fresh weights on a device, the same for the same seed; see {@link Initializer}. */
+    public static Parameters initialized(MegabyteConfig config, Backend backend, long seed) {
+        Parameters parameters = new Parameters(config);
+        parameters.allocate(backend);
+        Initializer.initialize(parameters, backend, seed);
+        return parameters;
+    }
+
     /** Takes the memory, zero-filled. Weights come from {@link Initializer} or a checkpoint. */
     public void allocate(Backend backend) {
         backend.allocate(plan);

@@ -1,0 +1,56 @@
+package org.megabyte4j.train;
+
+import java.util.LinkedHashMap;
+import java.util.Map;
+import org.megabyte4j.backend.Ops;
+import org.megabyte4j.backend.StepScalars;
+import org.megabyte4j.tensor.DType;
+import org.megabyte4j.tensor.MemoryPlan;
+import org.megabyte4j.tensor.ParameterLayout;
+import org.megabyte4j.tensor.Tensor;
+
+/** AdamW (Loshchilov and Hutter 2019, arXiv 1711.05101) in float32. */
+final class AdamW implements Optimizer {
+    private final Ops.AdamWSettings settings;
+    private final ParameterLayout layout;
+    private final boolean[] decays;
+    private final Tensor firstMoment;
+    private final Tensor secondMoment;
+
+    AdamW(Ops.AdamWSettings settings, ParameterLayout layout, boolean[] decays, MemoryPlan plan) {
+        this.settings = settings;
+        this.layout = layout;
+        this.decays = decays;
+        firstMoment = plan.tensor(MemoryPlan.Category.OPTIMIZER, "firstMoment", DType.F32, layout.elements());
+        secondMoment = plan.tensor(MemoryPlan.Category.OPTIMIZER, "secondMoment", DType.F32, layout.elements());
+    }
+
+    /** The bias corrections, in double precision. */
+    static StepScalars scalars(Ops.AdamWSettings settings, long step, double learningRate) {
+        return new StepScalars((float) learningRate, (float) (1 - Math.pow(decimal(settings.beta1()), step)),
+                (float) (1 - Math.pow(decimal(settings.beta2()), step)), 0);
+    }
+
+    /** The number that was meant: 0.9, not the float nearest to it. */
+    private static double decimal(float value) {
+        return Double.parseDouble(Float.toString(value));
+    }
+
+    @Override
+    public StepScalars scalars(long step, double learningRate) {
+        return scalars(settings, step, learningRate);
+    }
+
+    @Override
+    public void step(Ops ops, Tensor scalars, Ops.Clip clip, Tensor parameters, Tensor gradients) {
+        ops.adamW(settings, layout, decays, scalars, clip, parameters, gradients, firstMoment, secondMoment);
+    }
+
+    @Override
+    public Map<String, Tensor> state() {
+        Map<String, Tensor> state = new LinkedHashMap<>();
+        state.put("exp_avg", firstMoment);
+        state.put("exp_avg_sq", secondMoment);
+        return state;
+    }
+}

@@ -1,0 +1,46 @@
+package org.megabyte4j.train;
+
+import com.fasterxml.jackson.annotation.JsonProperty;
+import com.fasterxml.jackson.annotation.JsonUnwrapped;
+
+/**
+ * Everything beside model and data that decides what a training run computes.
+ *
+ * @param batch      sequences that go through the model at once
+ * @param length     bytes in each, a multiple of the patch size
+ * @param accumulate batches whose gradients make one step
+ * @param clip       largest global norm of the gradients; 0 for no clipping
+ * @param optimizer  the optimiser and its constants
+ * @param schedule   the learning rate
+ */
+public record TrainOptions(
+        @JsonProperty("batch") int batch,
+        @JsonProperty("seq_len") int length,
+        @JsonProperty("accumulate") int accumulate,
+        @JsonProperty("clip") double clip,
+        @JsonUnwrapped OptimizerOptions optimizer,
+        @JsonUnwrapped Schedule schedule) {
+
+    /** @throws TrainException if a number is out of its range */
+    public TrainOptions {
+        if (batch < 1) {
+            throw new TrainException("--batch " + batch + " is not possible; use at least 1");
+        }
+        if (accumulate < 1) {
+            throw new TrainException("--accumulate " + accumulate + " is not possible; use at least 1");
+        }
+        if (!(clip >= 0)) {
+            throw new TrainException("--clip " + clip + " is not 0 or a positive number; 1 is usual, 0 switches it off");
+        }
+    }
+
+    /** AdamW at a constant rate, gradients clipped at 1. */
+    public static TrainOptions of(int batch, int length, double learningRate) {
+        return new TrainOptions(batch, length, 1, 1, OptimizerOptions.adamW(), Schedule.constant(learningRate));
+    }
+
+    /** Bytes that one step learns from. */
+    public long bytesPerStep() {
+        return (long) batch * length * accumulate;
+    }
+}

@@ -1,0 +1,188 @@
+package org.megabyte4j.train;
+
+import org.megabyte4j.backend.Backend;
+import org.megabyte4j.backend.Ops;
+import org.megabyte4j.backend.StepScalars;
+import org.megabyte4j.model.Ids;
+import org.megabyte4j.model.Megabyte;
+import org.megabyte4j.model.MegabyteConfig;
+import org.megabyte4j.model.Parameters;
+import org.megabyte4j.tensor.DType;
+import org.megabyte4j.tensor.MemoryPlan;
+import org.megabyte4j.tensor.Tensor;
+
+/**
+ * Trains a model, step by step:
+ *
+ * <pre>{@code
+ * try (Backend backend = CpuBackend.open();
+ *         Parameters parameters = Parameters.initialized(config, backend, 1);
+ *         Trainer trainer = Trainer.create(parameters, TrainOptions.of(4, 512, 1e-3), backend)) {
+ *     trainer.step(ids);
+ *     System.out.println(trainer.loss());
+ * }
+ * }</pre>
+ *
+ * <p>All memory is taken before the first step. A step only enqueues work; {@link #loss} waits for it. Used by one
+ * thread.
+ */
+public final class Trainer implements AutoCloseable {
+    private final Parameters parameters;
+    private final TrainOptions options;
+    private final Backend backend;
+    private final MemoryPlan plan = new MemoryPlan();
+    private final Megabyte graph;
+    private final Optimizer optimizer;
+    private final Tensor scalars;      // F32 [StepScalars.COUNT]
+    private final Tensor norm;         // F32 [1]
+    private final Ops.Clip clip;
+    private final Ops ops;
+    private final int[] batchIds;
+    private long stepsDone;
+
+    private Trainer(Parameters parameters, TrainOptions options, Backend backend) {
+        this.parameters = parameters;
+        this.options = options;
+        this.backend = backend;
+        graph = Megabyte.forTraining(parameters, options.batch(), options.length(), plan);
+        optimizer = options.optimizer().plan(parameters.layout(), plan);
+        scalars = plan.tensor(MemoryPlan.Category.INPUTS, "scalars", DType.F32, StepScalars.COUNT);
+        norm = plan.tensor(MemoryPlan.Category.ACTIVATIONS, "norm", DType.F32, 1);
+        clip = options.clip() == 0 ? Ops.Clip.NONE : new Ops.Clip(norm, (float) options.clip());
+        ops = backend.plan(plan, dry -> {
+            begin(dry);
+            accumulate(dry);
+            update(dry);
+        });
+        batchIds = new int[options.batch() * options.length()];
+    }
+
+    /**
+     * A trainer whose memory is planned but not taken: for {@link #memory}.
+     *
+     * @throws org.megabyte4j.model.ConfigException if the sequence length does not suit the model
+     */
+    public static Trainer plan(Parameters parameters, TrainOptions options, Backend backend) {
+        parameters.config().checkLength("--seq-len", options.length());
+        return new Trainer(parameters, options, backend);
+    }
+
+    /**
+     * A trainer ready for its first step.
+     *
+     * @param parameters the weights, which the trainer changes but does not own
+     * @throws org.megabyte4j.backend.OutOfMemoryException if the device has not enough memory; nothing is taken then
+     */
+    public static Trainer create(Parameters parameters, TrainOptions options, Backend backend) {
+        Trainer trainer = plan(parameters, options, backend);
+        trainer.allocate();
+        return trainer;
+    }
+
+    /** Takes the planned memory. */
+    public void allocate() {
+        backend.allocate(plan);
+    }
+
+    /** What the trainer needs beside the parameters. */
+    public MemoryPlan memory() {
+        return plan;
+    }
+
+    /**
+     * One step: forward and backward over each accumulated batch, clipping, optimiser.
+     *
+     * @param ids {@code [accumulate, batch, length]}, row-major
+     * @throws org.megabyte4j.model.ConfigException if an id lies outside the vocabulary
+     * @throws IllegalArgumentException if there are too few or too many ids
+     */
+    public void step(int... ids) {
+        if (ids.length != batchIds.length * options.accumulate()) {
+            throw new IllegalArgumentException("a step takes " + options.bytesPerStep() + " ids, not " + ids.length);
+        }
+        Ids.check(ids, parameters.config().vocabularySize());
+        begin(ops);
+        for (int batch = 0; batch < options.accumulate(); batch++) {
+            int[] part = ids;
+            if (options.accumulate() > 1) {
+                System.arraycopy(ids, batch * batchIds.length, batchIds, 0, batchIds.length);
+                part = batchIds;
+            }
+            backend.write(graph.ids(), part);
+            accumulate(ops);
+        }
+        stepsDone++;
+        double rate = options.schedule().at(stepsDone);
+        backend.write(scalars, optimizer.scalars(stepsDone, rate).toArray());
+        update(ops);
+    }
+
+    private void begin(Ops on) {
+        on.fill(graph.gradients(), 0);
+        on.fill(graph.loss(), 0);
+    }
+
+    private void accumulate(Ops on) {
+        graph.forward(on);
+        graph.lossAndBackward(on, 1f / options.accumulate());
+    }
+
+    private void update(Ops on) {
+        if (clip.norm() != null) {
+            on.norm(graph.gradients(), norm);
+        }
+        optimizer.step(on, scalars, clip, parameters.arena(), graph.gradients());
+    }
+
+    /** The loss of the last step, before its update: nats per byte, the mean over the accumulated batches. Waits. */
+    public float loss() {
+        return backend.readFloats(graph.loss())[0] / options.accumulate();
+    }
+
+    /** The global norm of the last step's gradients, before clipping; NaN if clipping is switched off. Waits. */
+    public float gradientNorm() {
+        return clip.norm() == null ? Float.NaN : backend.readFloats(norm)[0];
+    }
+
+    /** Steps done so far, those before a resume included. */
+    public long stepsDone() {
+        return stepsDone;
+    }
+
+    /** The learning rate of the last step; for Adafactor its relative step. */
+    public double learningRate() {
+        return optimizer.scalars(stepsDone, options.schedule().at(stepsDone)).learningRate();
+    }
+
+    public Parameters parameters() {
+        return parameters;
+    }
+
+    public MegabyteConfig config() {
+        return parameters.config();
+    }
+
+    public TrainOptions options() {
+        return options;
+    }
+
+    /** The optimiser, whose state a checkpoint holds. */
+    Optimizer optimizer() {
+        return optimizer;
+    }
+
+    Backend backend() {
+        return backend;
+    }
+
+    /** Continues after so many steps; parameters and optimiser state are the caller's to restore. */
+    void continueAfter(long steps) {
+        stepsDone = steps;
+    }
+
+    /** Gives the trainer's memory back; the parameters stay. */
+    @Override
+    public void close() {
+        plan.close();
+    }
+}

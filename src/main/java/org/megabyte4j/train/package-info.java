@@ -1,0 +1,2 @@
+/** Training and evaluation: optimisers, schedules, the trainer, runs with checkpoints, metrics. */
+package org.megabyte4j.train;
