@@ -37,11 +37,11 @@ public interface Backend extends AutoCloseable {
     Ops plan(MemoryPlan plan, Consumer<Ops> program);
 
     /**
-     * Allocates a plan on this device.
+     * Allocates plans on this device, all or none.
      *
-     * @throws OutOfMemoryException before anything is allocated, if the device has not that much
+     * @throws OutOfMemoryException before anything is allocated, if the device has not as much as they need together
      */
-    void allocate(MemoryPlan plan);
+    void allocate(MemoryPlan... plans);
 
     /** A zero-filled block of device memory. */
     Memory allocate(long bytes);

@@ -1,9 +1,7 @@
 package org.megabyte4j.cli;
 
 import java.io.PrintWriter;
-import java.util.EnumMap;
 import java.util.Locale;
-import java.util.Map;
 import org.megabyte4j.tensor.MemoryPlan;
 
 /** What {@code --plan} prints: the exact bytes that a command takes on its device, by category. */
@@ -13,12 +11,8 @@ final class PlanReport {
 
     /** The sum of several plans as a table. */
     static void print(PrintWriter out, MemoryPlan... plans) {
-        Map<MemoryPlan.Category, Long> sizes = new EnumMap<>(MemoryPlan.Category.class);
-        for (MemoryPlan plan : plans) {
-            plan.bytesByCategory().forEach((category, bytes) -> sizes.merge(category, bytes, Math::addExact));
-        }
         long total = 0;
-        for (var size : sizes.entrySet()) {
+        for (var size : MemoryPlan.bytesByCategory(plans).entrySet()) {
             row(out, size.getKey().name().toLowerCase(Locale.ROOT), size.getValue());
             total = Math.addExact(total, size.getValue());
         }

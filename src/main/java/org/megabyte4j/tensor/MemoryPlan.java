@@ -83,6 +83,15 @@ public final class MemoryPlan implements AutoCloseable {
         return sizes;
     }
 
+    /** Bytes of several plans by category, without the empty ones. */
+    public static Map<Category, Long> bytesByCategory(MemoryPlan... plans) {
+        Map<Category, Long> sizes = new EnumMap<>(Category.class);
+        for (MemoryPlan plan : plans) {
+            plan.bytesByCategory().forEach((category, bytes) -> sizes.merge(category, bytes, Math::addExact));
+        }
+        return sizes;
+    }
+
     /** All buffers in the order in which they were planned. */
     public List<Region> regions() {
         return List.copyOf(regions);
@@ -115,6 +124,21 @@ public final class MemoryPlan implements AutoCloseable {
             allocated = true;
         } catch (RuntimeException | Error e) {
             close();
+            throw e;
+        }
+    }
+
+    /** Allocates several plans; if one fails, none keeps memory. */
+    public static void allocate(LongFunction<? extends Memory> allocator, MemoryPlan... plans) {
+        int done = 0;
+        try {
+            for (; done < plans.length; done++) {
+                plans[done].allocate(allocator);
+            }
+        } catch (RuntimeException | Error e) {
+            while (--done >= 0) {
+                plans[done].close();
+            }
             throw e;
         }
     }

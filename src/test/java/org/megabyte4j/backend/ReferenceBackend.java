@@ -66,8 +66,8 @@ public final class ReferenceBackend implements Backend {
     }
 
     @Override
-    public void allocate(MemoryPlan plan) {
-        plan.allocate(this::allocate);
+    public void allocate(MemoryPlan... plans) {
+        MemoryPlan.allocate(this::allocate, plans);
     }
 
     @Override

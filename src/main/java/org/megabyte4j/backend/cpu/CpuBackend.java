@@ -3,6 +3,7 @@ package org.megabyte4j.backend.cpu;
 import java.lang.foreign.MemorySegment;
 import java.lang.management.ManagementFactory;
 import java.util.Locale;
+import java.util.Map;
 import java.util.concurrent.atomic.AtomicLong;
 import java.util.function.Consumer;
 import java.util.stream.Collectors;
@@ -91,18 +92,19 @@ public final class CpuBackend implements Backend {
     }
 
     @Override
-    public void allocate(MemoryPlan plan) {
-        long needed = plan.bytes();
+    public void allocate(MemoryPlan... plans) {
+        Map<MemoryPlan.Category, Long> parts = MemoryPlan.bytesByCategory(plans);
+        long needed = parts.values().stream().reduce(0L, Math::addExact);
         long free = freeMemory();
         if (needed > free) {
-            throw new OutOfMemoryException(notEnough(plan, needed, free));
+            throw new OutOfMemoryException(notEnough(parts, needed, free));
         }
-        plan.allocate(this::allocate);
+        MemoryPlan.allocate(this::allocate, plans);
     }
 
     /** What a user reads first when a model is too large for the machine. */
-    static String notEnough(MemoryPlan plan, long needed, long free) {
-        String parts = plan.bytesByCategory().entrySet().stream()
+    static String notEnough(Map<MemoryPlan.Category, Long> sizes, long needed, long free) {
+        String parts = sizes.entrySet().stream()
                 .map(e -> e.getKey().name().toLowerCase(Locale.ROOT) + " " + gibibytes(e.getValue()))
                 .collect(Collectors.joining(", "));
         return "not enough memory: " + gibibytes(needed) + " needed (" + parts + "), " + gibibytes(free)
