@@ -188,8 +188,8 @@ public interface Ops {
     void adamW(AdamWSettings settings, ParameterLayout layout, boolean[] decays, Tensor scalars, Clip clip,
             Tensor parameters, Tensor gradients, Tensor firstMoment, Tensor secondMoment);
 
-    /** Constants of AdamW. */
-    record AdamWSettings(float beta1, float beta2, float epsilon, float weightDecay) { }
+    /** Constants of AdamW; in double precision, since {@code 1 - beta2} of a rounded beta2 is off by far more. */
+    record AdamWSettings(double beta1, double beta2, double epsilon, double weightDecay) { }
 
     /**
      * Adafactor (Shazeer and Stern 2018, arXiv 1804.04235) without momentum. Matrices keep the means of their squared

@@ -12,7 +12,7 @@ import picocli.CommandLine.Spec;
 /** {@code megabyte4j}: what all commands have in common. */
 @Command(name = "megabyte4j",
         description = "Trains, evaluates and runs MEGABYTE byte language models (arXiv 2305.07185).",
-        subcommands = {GenerateCommand.class, ConvertCommand.class, InfoCommand.class},
+        subcommands = {GenerateCommand.class, ConvertCommand.class, InfoCommand.class, VerifyCommand.class},
         synopsisSubcommandLabel = "COMMAND",
         mixinStandardHelpOptions = true,
         versionProvider = Version.class,

@@ -27,13 +27,8 @@ final class AdamW implements Optimizer {
 
     /** The bias corrections, in double precision. */
     static StepScalars scalars(Ops.AdamWSettings settings, long step, double learningRate) {
-        return new StepScalars((float) learningRate, (float) (1 - Math.pow(decimal(settings.beta1()), step)),
-                (float) (1 - Math.pow(decimal(settings.beta2()), step)), 0);
-    }
-
-    /** The number that was meant: 0.9, not the float nearest to it. */
-    private static double decimal(float value) {
-        return Double.parseDouble(Float.toString(value));
+        return new StepScalars((float) learningRate, (float) (1 - Math.pow(settings.beta1(), step)),
+                (float) (1 - Math.pow(settings.beta2(), step)), 0);
     }
 
     @Override

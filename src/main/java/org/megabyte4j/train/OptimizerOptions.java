@@ -112,8 +112,7 @@ public record OptimizerOptions(
         for (int i = 0; i < decays.length; i++) {
             decays[i] = decayAll || entries.get(i).decayed();
         }
-        Ops.AdamWSettings adam = new Ops.AdamWSettings((float) beta1, (float) beta2, (float) epsilon,
-                (float) weightDecay);
+        Ops.AdamWSettings adam = new Ops.AdamWSettings(beta1, beta2, epsilon, weightDecay);
         return switch (kind) {
             case ADAMW -> new AdamW(adam, layout, decays, plan);
             case ADAFACTOR -> new Adafactor(new Ops.AdafactorSettings(EPSILON1, EPSILON2, CLIP_THRESHOLD,

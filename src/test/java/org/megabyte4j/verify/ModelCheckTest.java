@@ -7,39 +7,23 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import org.junit.jupiter.params.ParameterizedTest;
-import org.junit.jupiter.params.provider.MethodSource;
+import org.junit.jupiter.params.provider.ValueSource;
 import org.megabyte4j.SharedData;
-import org.megabyte4j.backend.Backend;
 import org.megabyte4j.backend.ReferenceBackend;
-import org.megabyte4j.backend.cpu.CpuBackend;
 import org.megabyte4j.checkpoint.SafeTensorsFile;
 import org.megabyte4j.model.ConfigJson;
 import org.megabyte4j.model.Parameters;
 
 class ModelCheckTest {
     @ParameterizedTest
-    @MethodSource("goldens")
-    void theModelInDoublePrecisionMeetsTheGoldenData(String name) throws IOException {
-        meetsTheGoldenData(name, new ReferenceBackend());
-    }
-
-    @ParameterizedTest
-    @MethodSource("goldens")
-    void theModelOnTheCpuMeetsTheGoldenData(String name) throws IOException {
-        meetsTheGoldenData(name, CpuBackend.open(2));
-    }
-
-    static List<String> goldens() {
-        return List.of("megabyte-basic", "megabyte-one-patch", "megabyte-padding", "megabyte-patch-size-1",
+    @ValueSource(strings = {"megabyte-basic", "megabyte-one-patch", "megabyte-padding", "megabyte-patch-size-1",
         "megabyte-three-layers", "megabyte-head-64", "megabyte_in_action-basic", "megabyte_in_action-one-patch",
         "megabyte_in_action-padding", "megabyte_in_action-patch-size-1", "megabyte_in_action-three-layers",
-        "megabyte_in_action-head-64");
-    }
-
-    private static void meetsTheGoldenData(String name, Backend device) throws IOException {
+        "megabyte_in_action-head-64"})
+    void theModelInDoublePrecisionMeetsTheGoldenData(String name) throws IOException {
         Path folder = SharedData.golden(name);
         var config = ConfigJson.read(Files.readString(folder.resolve("config.json")), "config.json");
-        try (Backend backend = device;
+        try (ReferenceBackend backend = new ReferenceBackend();
                 Parameters parameters = new Parameters(config);
                 SafeTensorsFile weights = SafeTensorsFile.open(folder.resolve("model.safetensors"));
                 SafeTensorsFile io = SafeTensorsFile.open(folder.resolve("io.safetensors"))) {

@@ -72,9 +72,12 @@ final class AdamWOps {
             }
             long start = entries.get(first).offset();
             long end = next < entries.size() ? entries.get(next).offset() : layout.elements();
-            float keep = decays[first] ? 1 - learningRate * settings.weightDecay() : 1;
-            workers.forRange(end - start, GRAIN, (from, to) -> kernels.adamW(p, g, m, v, start + from,
-                    (int) (to - from), factor, keep, settings.beta1(), settings.beta2(), rate, rootCorrection, settings.epsilon()));
+            double keep = decays[first] ? 1 - learningRate * settings.weightDecay() : 1;
+            var step = new Kernels.AdamWStep(factor, (float) keep, (float) settings.beta1(),
+                    (float) (1 - settings.beta1()), (float) settings.beta2(), (float) (1 - settings.beta2()), rate,
+                    rootCorrection, (float) settings.epsilon());
+            workers.forRange(end - start, GRAIN, (from, to) ->
+                    kernels.adamW(p, g, m, v, start + from, (int) (to - from), step));
             first = next;
         }
     }

@@ -49,6 +49,11 @@ final class AnyPrecisionOps {
         float rate = learningRate / values.getAtIndex(FLOAT, 1);
         float rootCorrection = (float) Math.sqrt(values.getAtIndex(FLOAT, 2));
         float factor = AdamWOps.clipFactor(clip);
+        float beta1 = (float) settings.beta1();
+        float beta2 = (float) settings.beta2();
+        float firstShare = (float) (1 - settings.beta1());
+        float secondShare = (float) (1 - settings.beta2());
+        float epsilon = (float) settings.epsilon();
         Buffer p = Buffer.of(parameters);
         Buffer g = Buffer.of(gradients);
         Buffer m = Buffer.of(firstMoment);
@@ -57,17 +62,16 @@ final class AnyPrecisionOps {
         List<ParameterLayout.Entry> entries = layout.entries();
         for (int e = 0; e < entries.size(); e++) {
             long start = entries.get(e).offset();
-            float keep = decays[e] ? 1 - learningRate * settings.weightDecay() : 1;
+            float keep = decays[e] ? (float) (1 - learningRate * settings.weightDecay()) : 1;
             workers.forRange(entries.get(e).elements(), GRAIN, (from, to) -> {
                 for (long i = start + from; i < start + to; i++) {
                     float gradient = factor == 1 ? g.get(i) : g.round(g.get(i) * factor);
-                    float first = m.round(m.round(m.get(i) * settings.beta1()) + (1 - settings.beta1()) * gradient);
-                    float second = v.round(v.round(v.get(i) * settings.beta2())
-                            + (1 - settings.beta2()) * gradient * gradient);
+                    float first = m.round(m.round(m.get(i) * beta1) + firstShare * gradient);
+                    float second = v.round(v.round(v.get(i) * beta2) + secondShare * gradient * gradient);
                     m.set(i, first);
                     v.set(i, second);
                     float root = v.round(v.round((float) Math.sqrt(second)) / rootCorrection);
-                    float step = -rate * first / v.round(root + settings.epsilon());
+                    float step = -rate * first / v.round(root + epsilon);
                     float decayed = keep == 1 ? p.get(i) : p.round(p.get(i) * keep);
                     if (c == null) {
                         p.set(i, decayed + step);

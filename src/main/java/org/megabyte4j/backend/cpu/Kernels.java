@@ -78,15 +78,21 @@ interface Kernels {
     /** {@code dP = p * (dP - delta) * scale}. */
     void softmaxBackward(MemorySegment p, MemorySegment dP, long at, int count, float delta, float scale);
 
+    /** AdamW over elements of equal decay. */
+    void adamW(MemorySegment p, MemorySegment g, MemorySegment m, MemorySegment v, long at, int count, AdamWStep step);
+
     /**
-     * AdamW over elements of equal decay.
+     * The numbers of one AdamW step.
      *
-     * @param keep {@code 1 - learningRate * weightDecay}
-     * @param rate {@code learningRate / firstCorrection}
+     * @param clip           factor of the gradients
+     * @param keep           what decay leaves of a parameter, {@code 1 - learningRate * weightDecay}
+     * @param firstShare     {@code 1 - beta1}
+     * @param secondShare    {@code 1 - beta2}
+     * @param rate           {@code learningRate / firstCorrection}
      * @param rootCorrection {@code sqrt(secondCorrection)}
      */
-    void adamW(MemorySegment p, MemorySegment g, MemorySegment m, MemorySegment v, long at, int count, float clip,
-            float keep, float beta1, float beta2, float rate, float rootCorrection, float epsilon);
+    record AdamWStep(float clip, float keep, float beta1, float firstShare, float beta2, float secondShare, float rate,
+            float rootCorrection, float epsilon) { }
 
     /** The provider for this process: vectorised where the module jdk.incubator.vector is present. */
     static Kernels best() {

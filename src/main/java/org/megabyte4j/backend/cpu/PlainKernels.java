@@ -217,16 +217,16 @@ final class PlainKernels implements Kernels {
 
     @Override
     public void adamW(MemorySegment p, MemorySegment g, MemorySegment m, MemorySegment v, long at, int count,
-            float clip, float keep, float beta1, float beta2, float rate, float rootCorrection, float epsilon) {
+            AdamWStep step) {
         for (int n = 0; n < count; n++) {
             long i = at + n;
-            float gradient = get(g, i) * clip;
-            float first = Math.fma(beta1, get(m, i), (1 - beta1) * gradient);
-            float second = Math.fma(beta2, get(v, i), (1 - beta2) * gradient * gradient);
+            float gradient = get(g, i) * step.clip();
+            float first = Math.fma(step.beta1(), get(m, i), step.firstShare() * gradient);
+            float second = Math.fma(step.beta2(), get(v, i), step.secondShare() * gradient * gradient);
             set(m, i, first);
             set(v, i, second);
-            float root = (float) Math.sqrt(second) / rootCorrection + epsilon;
-            set(p, i, get(p, i) * keep - rate * first / root);
+            float root = (float) Math.sqrt(second) / step.rootCorrection() + step.epsilon();
+            set(p, i, get(p, i) * step.keep() - step.rate() * first / root);
         }
     }
 }

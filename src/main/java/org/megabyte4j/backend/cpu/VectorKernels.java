@@ -299,22 +299,22 @@ final class VectorKernels implements Kernels {
 
     @Override
     public void adamW(MemorySegment p, MemorySegment g, MemorySegment m, MemorySegment v, long at, int count,
-            float clip, float keep, float beta1, float beta2, float rate, float rootCorrection, float epsilon) {
-        FloatVector b1 = FloatVector.broadcast(FLOATS, beta1);
-        FloatVector b2 = FloatVector.broadcast(FLOATS, beta2);
-        FloatVector keeps = FloatVector.broadcast(FLOATS, keep);
-        float inverseCorrection = 1 / rootCorrection;
+            AdamWStep step) {
+        FloatVector beta1 = FloatVector.broadcast(FLOATS, step.beta1());
+        FloatVector beta2 = FloatVector.broadcast(FLOATS, step.beta2());
+        FloatVector keep = FloatVector.broadcast(FLOATS, step.keep());
+        float inverseCorrection = 1 / step.rootCorrection();
         int end = whole(count);
         for (int n = 0; n < end; n += LANES) {
             long i = at + n;
-            FloatVector gradient = load(g, i).mul(clip);
-            FloatVector first = load(m, i).fma(b1, gradient.mul(1 - beta1));
-            FloatVector second = load(v, i).fma(b2, gradient.mul(gradient).mul(1 - beta2));
+            FloatVector gradient = load(g, i).mul(step.clip());
+            FloatVector first = load(m, i).fma(beta1, gradient.mul(step.firstShare()));
+            FloatVector second = load(v, i).fma(beta2, gradient.mul(gradient).mul(step.secondShare()));
             store(first, m, i);
             store(second, v, i);
-            FloatVector root = second.sqrt().mul(inverseCorrection).add(epsilon);
-            store(load(p, i).fma(keeps, first.mul(-rate).div(root)), p, i);
+            FloatVector root = second.sqrt().mul(inverseCorrection).add(step.epsilon());
+            store(load(p, i).fma(keep, first.mul(-step.rate()).div(root)), p, i);
         }
-        plain.adamW(p, g, m, v, at + end, count - end, clip, keep, beta1, beta2, rate, rootCorrection, epsilon);
+        plain.adamW(p, g, m, v, at + end, count - end, step);
     }
 }
