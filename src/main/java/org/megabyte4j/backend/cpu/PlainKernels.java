@@ -8,12 +8,18 @@ import java.nio.ByteOrder;
 final class PlainKernels implements Kernels {
     static final ValueLayout.OfFloat FLOAT = ValueLayout.JAVA_FLOAT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
 
+    /**
+     * All memory. Kernels address it directly: the bounds of a tensor are checked once for each operation, and a check
+     * for each element keeps the compiler from good loops.
+     */
+    static final MemorySegment ALL = MemorySegment.NULL.reinterpret(Long.MAX_VALUE);
+
     private static float get(MemorySegment x, long index) {
-        return x.get(FLOAT, index << 2);
+        return ALL.get(FLOAT, x.address() + (index << 2));
     }
 
     private static void set(MemorySegment x, long index, float value) {
-        x.set(FLOAT, index << 2, value);
+        ALL.set(FLOAT, x.address() + (index << 2), value);
     }
 
     @Override

@@ -21,11 +21,11 @@ final class VectorKernels implements Kernels {
     private final PlainKernels plain = new PlainKernels();
 
     private static FloatVector load(MemorySegment x, long index) {
-        return FloatVector.fromMemorySegment(FLOATS, x, index << 2, LITTLE_ENDIAN);
+        return FloatVector.fromMemorySegment(FLOATS, PlainKernels.ALL, x.address() + (index << 2), LITTLE_ENDIAN);
     }
 
     private static void store(FloatVector value, MemorySegment x, long index) {
-        value.intoMemorySegment(x, index << 2, LITTLE_ENDIAN);
+        value.intoMemorySegment(PlainKernels.ALL, x.address() + (index << 2), LITTLE_ENDIAN);
     }
 
     /** How many of {@code count} elements whole vectors cover. */
