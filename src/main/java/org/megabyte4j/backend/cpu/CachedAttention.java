@@ -45,7 +45,8 @@ final class CachedAttention {
                 if (slope != 0) {
                     kernels.addRamp(scores, 0, visible, -slope * (visible - 1), slope);
                 }
-                float sum = kernels.expShifted(scores, 0, visible, kernels.max(scores, 0, visible));
+                kernels.exp(scores, 0, kernels.max(scores, 0, visible), 1, scores, 0, visible);
+                float sum = kernels.sum(scores, 0, visible);
                 long to = packed.out(row, head);
                 kernels.fill(out, to, size, 0);
                 for (long j = 0; j < visible; j++) {

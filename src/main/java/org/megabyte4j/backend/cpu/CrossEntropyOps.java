@@ -54,10 +54,16 @@ final class CrossEntropyOps {
                 }
                 float largest = kernels.max(in, at, vocabulary);
                 float logit = in.getAtIndex(FLOAT, at + id);
-                float total = kernels.sumExpShifted(in, at, vocabulary, largest);
+                float total;
+                if (gradient == null) {
+                    total = kernels.sumExp(in, at, largest, vocabulary);
+                } else {
+                    kernels.exp(in, at, largest, 1, gradient, at, vocabulary);
+                    total = kernels.sum(gradient, at, vocabulary);
+                }
                 sum += largest - logit + Math.log(total);
                 if (gradient != null) {
-                    kernels.scaledExpShifted(in, gradient, at, vocabulary, largest, scale / total);
+                    kernels.scale(gradient, at, vocabulary, scale / total);
                     gradient.setAtIndex(FLOAT, at + id, gradient.getAtIndex(FLOAT, at + id) - scale);
                 }
             }

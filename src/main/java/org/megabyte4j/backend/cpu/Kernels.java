@@ -63,14 +63,11 @@ interface Kernels {
     /** {@code dX = dOut * gelu'(x)} and {@code out = gelu(x)}; in place where the caller wants. */
     void geluBackward(MemorySegment x, MemorySegment dOut, MemorySegment dX, MemorySegment out, long at, int count);
 
-    /** {@code x = exp(x - shift)}; returns the sum of the results. */
-    float expShifted(MemorySegment x, long at, int count, float shift);
+    /** {@code out = factor * exp(x - shift)}, for {@code x - shift} up to 88; in place where the caller wants. */
+    void exp(MemorySegment x, long at, float shift, float factor, MemorySegment out, long outAt, int count);
 
     /** The sum of {@code exp(x - shift)}, x left as it is. */
-    float sumExpShifted(MemorySegment x, long at, int count, float shift);
-
-    /** {@code out = factor * exp(x - shift)}; in place where the caller wants. */
-    void scaledExpShifted(MemorySegment x, MemorySegment out, long at, int count, float shift, float factor);
+    float sumExp(MemorySegment x, long at, float shift, int count);
 
     /** {@code x[i] += start + i * step}. */
     void addRamp(MemorySegment x, long at, int count, float start, float step);

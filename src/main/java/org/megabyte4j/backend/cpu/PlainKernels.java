@@ -177,33 +177,19 @@ final class PlainKernels implements Kernels {
     }
 
     @Override
-    public float expShifted(MemorySegment x, long at, int count, float shift) {
-        float sum = 0;
-        for (int n = 0; n < count; n++) {
-            long i = at + n;
-            float value = FloatMath.exp(get(x, i) - shift);
-            set(x, i, value);
-            sum += value;
+    public void exp(MemorySegment x, long at, float shift, float factor, MemorySegment out, long outAt, int count) {
+        for (int i = 0; i < count; i++) {
+            set(out, outAt + i, FloatMath.exp(get(x, at + i) - shift) * factor);
         }
-        return sum;
     }
 
     @Override
-    public float sumExpShifted(MemorySegment x, long at, int count, float shift) {
+    public float sumExp(MemorySegment x, long at, float shift, int count) {
         float sum = 0;
-        for (int n = 0; n < count; n++) {
-            long i = at + n;
-            sum += FloatMath.exp(get(x, i) - shift);
+        for (int i = 0; i < count; i++) {
+            sum += FloatMath.exp(get(x, at + i) - shift);
         }
         return sum;
-    }
-
-    @Override
-    public void scaledExpShifted(MemorySegment x, MemorySegment out, long at, int count, float shift, float factor) {
-        for (int n = 0; n < count; n++) {
-            long i = at + n;
-            set(out, i, factor * FloatMath.exp(get(x, i) - shift));
-        }
     }
 
     @Override

@@ -47,7 +47,8 @@ final class ShortAttention {
                             scores.setAtIndex(FLOAT, j, Math.fma(dot, scale, -slope * (i - j)));
                         }
                         float largest = kernels.max(scores, 0, i + 1);
-                        float sum = kernels.expShifted(scores, 0, i + 1, largest);
+                        kernels.exp(scores, 0, largest, 1, scores, 0, i + 1);
+                        float sum = kernels.sum(scores, 0, i + 1);
                         long to = packed.out(first + i, head);
                         kernels.fill(out, to, size, 0);
                         for (int j = 0; j <= i; j++) {

@@ -98,7 +98,8 @@ final class TiledAttention {
                 }
                 float before = largest.getAtIndex(FLOAT, r);
                 float now = Math.max(before, kernels.max(own, row, visible));
-                float sum = kernels.expShifted(own, row, visible, now);
+                kernels.exp(own, row, now, 1, own, row, visible);
+                float sum = kernels.sum(own, row, visible);
                 kernels.fill(own, row + visible, columns - visible, 0);
                 long to = packed.out(first + start + r, head);
                 if (keys == 0) {
@@ -186,8 +187,9 @@ final class TiledAttention {
                     if (slope != 0) {
                         kernels.addRamp(own, row, visible, slope * (keys - start - r), slope);
                     }
-                    kernels.scaledExpShifted(own, own, row, visible, lse.getAtIndex(FLOAT,
-                            (sequence * shape.heads() + head) * shape.length() + start + r), 1);
+                    float logSumExp = lse.getAtIndex(FLOAT,
+                            (sequence * shape.heads() + head) * shape.length() + start + r);
+                    kernels.exp(own, row, logSumExp, 1, own, row, visible);
                     kernels.softmaxBackward(own, gradients, row, visible, kernels.dot(dOut, at, out, at, size), scale);
                     kernels.fill(own, row + visible, columns - visible, 0);
                     kernels.fill(gradients, row + visible, columns - visible, 0);

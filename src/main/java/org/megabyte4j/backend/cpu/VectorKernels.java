@@ -2,23 +2,74 @@ package org.megabyte4j.backend.cpu;
 
 import static java.nio.ByteOrder.LITTLE_ENDIAN;
 
+import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import jdk.incubator.vector.DoubleVector;
 import jdk.incubator.vector.FloatVector;
+import jdk.incubator.vector.IntVector;
+import jdk.incubator.vector.VectorMask;
 import jdk.incubator.vector.VectorOperators;
+import jdk.incubator.vector.VectorShuffle;
 import jdk.incubator.vector.VectorSpecies;
 
 /**
  * {@link Kernels} with the Vector API. What is left over behind the last whole vector goes through the plain loops.
  * Reductions keep several sums side by side, so they round differently from the plain loops, but always in the same
- * way.
+ * way: {@code reduceLanes} and {@code lanewise(EXP)} are not used for sums and exponentials, since their results differ
+ * between interpreted and compiled code. Each loop is kept to few vector operations, as the compiler allocates what it
+ * cannot inline.
  */
 final class VectorKernels implements Kernels {
-    private static final VectorSpecies<Float> FLOATS = VectorMath.FLOATS;
+    private static final VectorSpecies<Float> FLOATS = FloatVector.SPECIES_PREFERRED;
     private static final VectorSpecies<Double> DOUBLES = DoubleVector.SPECIES_PREFERRED;
     private static final int LANES = FLOATS.length();
 
+    private static final VectorShuffle<Float> TURN_1 = VectorShuffle.iota(FLOATS, 1 % LANES, 1, true);
+    private static final VectorShuffle<Float> TURN_2 = VectorShuffle.iota(FLOATS, 2 % LANES, 1, true);
+    private static final VectorShuffle<Float> TURN_4 = VectorShuffle.iota(FLOATS, 4 % LANES, 1, true);
+    private static final VectorShuffle<Float> TURN_8 = VectorShuffle.iota(FLOATS, 8 % LANES, 1, true);
+
+    private static final FloatVector E7 = FloatVector.broadcast(FLOATS, FloatMath.E7);
+    private static final FloatVector E6 = FloatVector.broadcast(FLOATS, FloatMath.E6);
+    private static final FloatVector E5 = FloatVector.broadcast(FLOATS, FloatMath.E5);
+    private static final FloatVector E4 = FloatVector.broadcast(FLOATS, FloatMath.E4);
+    private static final FloatVector E3 = FloatVector.broadcast(FLOATS, FloatMath.E3);
+    private static final FloatVector HALF = FloatVector.broadcast(FLOATS, 0.5f);
+    private static final FloatVector M1 = FloatVector.broadcast(FLOATS, FloatMath.MILLS[0]);
+    private static final FloatVector M2 = FloatVector.broadcast(FLOATS, FloatMath.MILLS[1]);
+    private static final FloatVector M3 = FloatVector.broadcast(FLOATS, FloatMath.MILLS[2]);
+    private static final FloatVector M4 = FloatVector.broadcast(FLOATS, FloatMath.MILLS[3]);
+    private static final FloatVector M5 = FloatVector.broadcast(FLOATS, FloatMath.MILLS[4]);
+    private static final FloatVector M6 = FloatVector.broadcast(FLOATS, FloatMath.MILLS[5]);
+    private static final FloatVector M7 = FloatVector.broadcast(FLOATS, FloatMath.MILLS[6]);
+    private static final FloatVector M8 = FloatVector.broadcast(FLOATS, FloatMath.MILLS[7]);
+    private static final FloatVector M9 = FloatVector.broadcast(FLOATS, FloatMath.MILLS[8]);
+    private static final FloatVector M10 = FloatVector.broadcast(FLOATS, FloatMath.MILLS[9]);
+
+    /** Elements of GELU that go through all of its loops before the next ones do. */
+    private static final int CHUNK = 512;
+
     private final PlainKernels plain = new PlainKernels();
+    private final ThreadLocal<MemorySegment> scratch =
+            ThreadLocal.withInitial(() -> Arena.ofAuto().allocate(2 * CHUNK * 4L, 64));
+
+    /** The sum of all lanes, pair by pair. */
+    private static float sumOfLanes(FloatVector v) {
+        FloatVector sum = v;
+        if (LANES >= 16) {
+            sum = sum.add(sum.rearrange(TURN_8));
+        }
+        if (LANES >= 8) {
+            sum = sum.add(sum.rearrange(TURN_4));
+        }
+        if (LANES >= 4) {
+            sum = sum.add(sum.rearrange(TURN_2));
+        }
+        if (LANES >= 2) {
+            sum = sum.add(sum.rearrange(TURN_1));
+        }
+        return sum.lane(0);
+    }
 
     private static FloatVector load(MemorySegment x, long index) {
         return FloatVector.fromMemorySegment(FLOATS, PlainKernels.ALL, x.address() + (index << 2), LITTLE_ENDIAN);
@@ -92,7 +143,7 @@ final class VectorKernels implements Kernels {
         for (int end = whole(count); i < end; i += LANES) {
             s0 = load(a, aAt + i).fma(load(b, bAt + i), s0);
         }
-        float sum = s0.add(s1).add(s2.add(s3)).reduceLanes(VectorOperators.ADD);
+        float sum = sumOfLanes(s0.add(s1).add(s2.add(s3)));
         return i == count ? sum : sum + plain.dot(a, aAt + i, b, bAt + i, count - i);
     }
 
@@ -105,7 +156,7 @@ final class VectorKernels implements Kernels {
             s0 = s0.add(load(x, at + i));
             s1 = s1.add(load(x, at + i + LANES));
         }
-        return s0.add(s1).reduceLanes(VectorOperators.ADD) + plain.sum(x, at + i, count - i);
+        return sumOfLanes(s0.add(s1)) + plain.sum(x, at + i, count - i);
     }
 
     @Override
@@ -130,7 +181,11 @@ final class VectorKernels implements Kernels {
             s0 = low.fma(low, s0);
             s1 = high.fma(high, s1);
         }
-        return s0.add(s1).reduceLanes(VectorOperators.ADD) + plain.sumOfSquares(x, at + end, count - end);
+        double sum = plain.sumOfSquares(x, at + end, count - end);
+        for (double lane : s0.add(s1).toArray()) {
+            sum += lane;
+        }
+        return sum;
     }
 
     @Override
@@ -144,7 +199,7 @@ final class VectorKernels implements Kernels {
             s0 = d0.fma(d0, s0);
             s1 = d1.fma(d1, s1);
         }
-        return s0.add(s1).reduceLanes(VectorOperators.ADD) + plain.squaredDeviation(x, at + i, count - i, mean);
+        return sumOfLanes(s0.add(s1)) + plain.squaredDeviation(x, at + i, count - i, mean);
     }
 
     @Override
@@ -170,7 +225,7 @@ final class VectorKernels implements Kernels {
             s0 = load(a, aAt + i).mul(load(b, bAt + i)).fma(load(x, at + i).sub(mean), s0);
             s1 = load(a, aAt + i + LANES).mul(load(b, bAt + i + LANES)).fma(load(x, at + i + LANES).sub(mean), s1);
         }
-        return s0.add(s1).reduceLanes(VectorOperators.ADD)
+        return sumOfLanes(s0.add(s1))
                 + plain.weightedDeviation(a, aAt + i, b, bAt + i, x, at + i, count - i, mean);
     }
 
@@ -221,12 +276,41 @@ final class VectorKernels implements Kernels {
         }
     }
 
+    /** {@code density = phi(x)}. */
+    private void normalDensity(MemorySegment x, long at, MemorySegment density, int count) {
+        for (int i = 0; i < count; i += LANES) {
+            FloatVector value = load(x, at + i);
+            store(value.mul(value).mul(-0.5f), density, i);
+        }
+        exp(density, 0, 0, FloatMath.INVERSE_SQRT_TWO_PI, density, 0, count);
+    }
+
+    /** {@code cdf = Phi(x)}, see {@link FloatMath}. */
+    private static void normalCdf(MemorySegment x, long at, MemorySegment density, MemorySegment cdf, int count) {
+        FloatVector one = FloatVector.broadcast(FLOATS, 1);
+        FloatVector slope = FloatVector.broadcast(FLOATS, FloatMath.MILLS_SLOPE);
+        for (int i = 0; i < count; i += LANES) {
+            FloatVector value = load(x, at + i);
+            FloatVector t = one.div(value.abs().fma(slope, one));
+            FloatVector ratio = M10.fma(t, M9).fma(t, M8).fma(t, M7).fma(t, M6).fma(t, M5).fma(t, M4).fma(t, M3)
+                    .fma(t, M2).fma(t, M1);
+            FloatVector tail = load(density, i).mul(ratio).mul(t);
+            store(tail.blend(one.sub(tail), value.compare(VectorOperators.GT, 0)), cdf, i);
+        }
+    }
+
     @Override
     public void gelu(MemorySegment x, long at, MemorySegment out, long outAt, int count) {
+        MemorySegment density = scratch.get();
+        MemorySegment cdf = density.asSlice(CHUNK * 4L);
         int end = whole(count);
-        for (int i = 0; i < end; i += LANES) {
-            FloatVector value = load(x, at + i);
-            store(value.mul(VectorMath.normalCdf(value, VectorMath.normalDensity(value))), out, outAt + i);
+        for (int start = 0; start < end; start += CHUNK) {
+            int chunk = Math.min(CHUNK, end - start);
+            normalDensity(x, at + start, density, chunk);
+            normalCdf(x, at + start, density, cdf, chunk);
+            for (int i = 0; i < chunk; i += LANES) {
+                store(load(x, at + start + i).mul(load(cdf, i)), out, outAt + start + i);
+            }
         }
         plain.gelu(x, at + end, out, outAt + end, count - end);
     }
@@ -234,46 +318,58 @@ final class VectorKernels implements Kernels {
     @Override
     public void geluBackward(MemorySegment x, MemorySegment dOut, MemorySegment dX, MemorySegment out, long at,
             int count) {
+        MemorySegment density = scratch.get();
+        MemorySegment cdf = density.asSlice(CHUNK * 4L);
         int end = whole(count);
-        for (int i = 0; i < end; i += LANES) {
-            FloatVector value = load(x, at + i);
-            FloatVector density = VectorMath.normalDensity(value);
-            FloatVector cdf = VectorMath.normalCdf(value, density);
-            store(load(dOut, at + i).mul(value.fma(density, cdf)), dX, at + i);
-            store(value.mul(cdf), out, at + i);
+        for (int start = 0; start < end; start += CHUNK) {
+            int chunk = Math.min(CHUNK, end - start);
+            long from = at + start;
+            normalDensity(x, from, density, chunk);
+            normalCdf(x, from, density, cdf, chunk);
+            for (int i = 0; i < chunk; i += LANES) {
+                FloatVector slope = load(x, from + i).fma(load(density, i), load(cdf, i));
+                store(load(dOut, from + i).mul(slope), dX, from + i);
+            }
+            for (int i = 0; i < chunk; i += LANES) {
+                store(load(x, from + i).mul(load(cdf, i)), out, from + i);
+            }
         }
         plain.geluBackward(x, dOut, dX, out, at + end, count - end);
     }
 
     @Override
-    public float expShifted(MemorySegment x, long at, int count, float shift) {
-        FloatVector sums = FloatVector.zero(FLOATS);
+    public void exp(MemorySegment x, long at, float shift, float factor, MemorySegment out, long outAt, int count) {
+        FloatVector log2e = FloatVector.broadcast(FLOATS, FloatMath.LOG2_E);
+        FloatVector rounder = FloatVector.broadcast(FLOATS, FloatMath.ROUNDER);
+        FloatVector high = FloatVector.broadcast(FLOATS, -FloatMath.LN2_HIGH);
+        FloatVector low = FloatVector.broadcast(FLOATS, -FloatMath.LN2_LOW);
         int end = whole(count);
         for (int i = 0; i < end; i += LANES) {
-            FloatVector value = VectorMath.exp(load(x, at + i).sub(shift));
-            store(value, x, at + i);
-            sums = sums.add(value);
+            FloatVector value = load(x, at + i).sub(shift);
+            VectorMask<Float> tiny = value.compare(VectorOperators.LT, FloatMath.EXP_LOW);
+            FloatVector clamped = value.min(FloatMath.EXP_HIGH);
+            FloatVector shifted = clamped.fma(log2e, rounder);
+            FloatVector n = shifted.sub(rounder);
+            FloatVector r = n.fma(low, n.fma(high, clamped));
+            FloatVector p = E7.fma(r, E6).fma(r, E5).fma(r, E4).fma(r, E3).fma(r, HALF);
+            p = p.mul(r).fma(r, r).add(1);
+            IntVector exponent = shifted.reinterpretAsInts().lanewise(VectorOperators.LSHL, 23);
+            FloatVector result = p.reinterpretAsInts().add(exponent).reinterpretAsFloats();
+            store(result.blend(0, tiny).mul(factor), out, outAt + i);
         }
-        return sums.reduceLanes(VectorOperators.ADD) + plain.expShifted(x, at + end, count - end, shift);
+        plain.exp(x, at + end, shift, factor, out, outAt + end, count - end);
     }
 
     @Override
-    public float sumExpShifted(MemorySegment x, long at, int count, float shift) {
-        FloatVector sums = FloatVector.zero(FLOATS);
-        int end = whole(count);
-        for (int i = 0; i < end; i += LANES) {
-            sums = sums.add(VectorMath.exp(load(x, at + i).sub(shift)));
+    public float sumExp(MemorySegment x, long at, float shift, int count) {
+        MemorySegment results = scratch.get();
+        float sum = 0;
+        for (int start = 0; start < count; start += CHUNK) {
+            int chunk = Math.min(CHUNK, count - start);
+            exp(x, at + start, shift, 1, results, 0, chunk);
+            sum += sum(results, 0, chunk);
         }
-        return sums.reduceLanes(VectorOperators.ADD) + plain.sumExpShifted(x, at + end, count - end, shift);
-    }
-
-    @Override
-    public void scaledExpShifted(MemorySegment x, MemorySegment out, long at, int count, float shift, float factor) {
-        int end = whole(count);
-        for (int i = 0; i < end; i += LANES) {
-            store(VectorMath.exp(load(x, at + i).sub(shift)).mul(factor), out, at + i);
-        }
-        plain.scaledExpShifted(x, out, at + end, count - end, shift, factor);
+        return sum;
     }
 
     @Override
