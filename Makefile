@@ -1,18 +1,25 @@
 # What can be done here. Everything is built by Maven; src/main/sh/maven.sh finds a JDK for it.
 
-MAVEN   = src/main/sh/maven.sh
+MAVEN = src/main/sh/maven.sh
 VERSION := $(shell sed -n 's/.*<version>\(.*\)<.version>.*/\1/p' pom.xml | head -1)
-DIST    = dist/megabyte4j-$(VERSION)
+JVM_FLAGS = --add-modules jdk.incubator.vector --enable-native-access=ALL-UNNAMED -Xmx2g --sun-misc-unsafe-memory-access=allow
+DIST = dist/megabyte4j-$(VERSION)
 
-.PHONY: help test dist clean
+.PHONY: help test bench dist clean
 
 help:
 	@echo "make test   builds everything and runs all tests"
+	@echo "make bench  runs the micro-benchmarks; some of them with BENCH_ARGS=\"Linear -f 1 -wi 1 -i 3\""
 	@echo "make dist   makes $(DIST), to copy anywhere, and the Maven artifact in target/"
 	@echo "make clean  removes everything that was built"
 
 test:
 	$(MAVEN) -f reactor.xml verify
+
+bench:
+	$(MAVEN) --quiet -f reactor.xml -DskipTests -Prun package
+	java=$$(src/main/dist/lib/find-java.sh) && "$$java/bin/java" $(JVM_FLAGS) -cp "jmh/target/classes:jmh/target/lib/*" \
+	    org.megabyte4j.jmh.Benchmarks jmh/target $(BENCH_ARGS)
 
 dist:
 	rm -rf $(DIST)
