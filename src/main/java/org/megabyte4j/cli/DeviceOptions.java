@@ -23,11 +23,16 @@ final class DeviceOptions {
     /** The caller closes it. */
     Backend open() {
         return switch (device.toLowerCase(Locale.ROOT)) {
-            case "auto", "cpu" -> threads == null ? CpuBackend.open() : CpuBackend.open(threads);
+            case "auto", "cpu" -> CpuBackend.open(threads());
             case "cuda", "simulated" -> throw wrong("this build of megabyte4j has no device " + device
                     + ", it computes on the CPU; use --device cpu");
             default -> throw wrong("unknown device " + device + "; the devices are auto and cpu");
         };
+    }
+
+    /** How many threads the CPU backend takes. */
+    int threads() {
+        return threads == null ? Runtime.getRuntime().availableProcessors() : threads;
     }
 
     private ParameterException wrong(String sentence) {

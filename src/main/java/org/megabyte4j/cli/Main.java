@@ -12,7 +12,8 @@ import picocli.CommandLine.Spec;
 /** {@code megabyte4j}: what all commands have in common. */
 @Command(name = "megabyte4j",
         description = "Trains, evaluates and runs MEGABYTE byte language models (arXiv 2305.07185).",
-        subcommands = {GenerateCommand.class, ConvertCommand.class, InfoCommand.class, VerifyCommand.class},
+        subcommands = {GenerateCommand.class, BenchCommand.class, ConvertCommand.class, InfoCommand.class,
+            VerifyCommand.class},
         synopsisSubcommandLabel = "COMMAND",
         mixinStandardHelpOptions = true,
         versionProvider = Version.class,

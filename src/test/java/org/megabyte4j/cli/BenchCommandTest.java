@@ -1,0 +1,94 @@
+package org.megabyte4j.cli;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.within;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.ObjectMapper;
+import java.io.IOException;
+import java.io.PrintWriter;
+import java.io.StringWriter;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+import org.megabyte4j.model.ConfigJson;
+import org.megabyte4j.model.Flops;
+import org.megabyte4j.model.MegabyteConfig;
+import org.megabyte4j.model.Variant;
+
+class BenchCommandTest {
+    private static final MegabyteConfig CONFIG =
+            new MegabyteConfig(Variant.MEGABYTE, 300, 4, 6, 10, 48, 2, 2, 2, 2, 0.02, 257, 258);
+
+    private final StringWriter out = new StringWriter();
+    private final StringWriter err = new StringWriter();
+
+    @TempDir
+    private Path folder;
+
+    private int bench(String... arguments) throws IOException {
+        Path config = Files.writeString(folder.resolve("config.json"), ConfigJson.write(CONFIG));
+        return Main.run(Stream.concat(Stream.of("bench", "--config", config.toString(), "--threads", "1"),
+                Stream.of(arguments)).toArray(String[]::new), new PrintWriter(out, true), new PrintWriter(err, true));
+    }
+
+    private JsonNode report(String... arguments) throws IOException {
+        assertThat(bench(arguments)).as(err.toString()).isZero();
+        return new ObjectMapper().readTree(out.toString());
+    }
+
+    @Test
+    void figuresOfTrainingFollowFromItsStepTimes() throws IOException {
+        JsonNode report = report("--batch", "2", "--seq-len", "24", "--steps", "3", "--warmup", "1", "--json");
+        double[] times = new ObjectMapper().convertValue(report.get("step_ms"), double[].class);
+        assertThat(times).hasSize(3).doesNotContain(0);
+        double median = Stream.of(times[0], times[1], times[2]).sorted().skip(1).findFirst().orElseThrow();
+        assertThat(report.get("median_ms").asDouble()).isEqualTo(median);
+        assertThat(report.get("kb_per_s").asDouble()).isCloseTo(2 * 24 / median, within(1e-3));
+        assertThat(report.get("flops_per_step").asLong()).isEqualTo(Flops.ofTrainingStep(CONFIG, 2, 24));
+        assertThat(report.get("gflop_per_s").asDouble())
+                .isCloseTo(Flops.ofTrainingStep(CONFIG, 2, 24) / median / 1e6, within(1e-3));
+    }
+
+    @Test
+    void figuresOfGenerationFollowFromTheTimesOfItsBytes() throws IOException {
+        JsonNode report = report("--mode", "generate", "--context", "7", "--new-bytes", "9", "--json");
+        double[] times = new ObjectMapper().convertValue(report.get("byte_ms"), double[].class);
+        assertThat(times).hasSize(9).doesNotContain(0);
+        double sum = 0;
+        for (double time : times) {
+            sum += time;
+        }
+        double rate = report.get("bytes_per_s").asDouble();
+        assertThat(rate).isCloseTo(9e3 / sum, within(rate / 100));
+        assertThat(report.get("first_byte_ms").asDouble()).isPositive();
+    }
+
+    @Test
+    void withoutJsonEachFigureIsALine() throws IOException {
+        assertThat(bench("--seq-len", "24", "--steps", "1", "--warmup", "0", "--variant", "megabyte_in_action")).isZero();
+        assertThat(out.toString()).containsPattern("(?m)^variant +megabyte_in_action$")
+                .containsPattern("(?m)^median_ms +[0-9.]+$").doesNotContain("step_ms");
+    }
+
+    @ParameterizedTest
+    @CsvSource(delimiter = '|', textBlock = """
+            --steps 0                             | --steps 0 is not possible; use at least 1
+            --mode generate --new-bytes 0         | --new-bytes 0 is not possible; use at least 1
+            --warmup -1                           | --warmup -1 is not possible; use at least 0
+            --batch 0 --seq-len 24                | --batch 0 is not possible; use at least 1
+            --seq-len 23                          | --seq-len 23 is not a multiple of the patch size 4
+            --mode generate                       | is longer than the 48 positions (T_MAX)
+            --mode learn                          | invalid value for option '--mode'
+            --preset tiny                         | mutually exclusive
+            """)
+    void whatCannotBeTimedGetsASentence(String arguments, String sentence) throws IOException {
+        assertThat(bench(arguments.split(" "))).isNotZero();
+        assertThat(err.toString()).contains(sentence).doesNotContain("\tat ");
+        assertThat(out.toString()).isEmpty();
+    }
+}
