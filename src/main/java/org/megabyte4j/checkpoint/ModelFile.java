@@ -189,13 +189,21 @@ public final class ModelFile implements AutoCloseable {
         Parameters parameters = new Parameters(config);
         try {
             parameters.allocate(backend);
-            forEachChunk((name, from, values, count) -> backend.write(parameters.get(name).part(from, count),
-                    values));
+            load(parameters, backend);
             return parameters;
         } catch (RuntimeException | Error e) {
             parameters.close();
             throw e;
         }
+    }
+
+    /**
+     * Copies the weights into parameters of the same configuration, whose memory is taken.
+     *
+     * @throws CheckpointException if a weight is not a finite number
+     */
+    public void load(Parameters parameters, Backend backend) {
+        forEachChunk((name, from, values, count) -> backend.write(parameters.get(name).part(from, count), values));
     }
 
     /** @throws CheckpointException if a weight is not a finite number */

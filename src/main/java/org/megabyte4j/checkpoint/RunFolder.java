@@ -28,7 +28,8 @@ import org.megabyte4j.model.MegabyteConfig;
  * The folder of a training run:
  *
  * <pre>
- * config.json, model.safetensors     of the newest checkpoint, for generate, eval and other programs
+ * config.json, model.safetensors,
+ * trainer.json                       of the newest checkpoint, for generate, eval and other programs
  * checkpoints/step-00001000/         config.json, model.safetensors, optimizer.safetensors, trainer.json, manifest.json
  * metrics.jsonl, loss.png, ...       the trainer's own; see {@link #file}
  * .lock                              held while a process trains here
@@ -36,7 +37,7 @@ import org.megabyte4j.model.MegabyteConfig;
  *
  * <p>A checkpoint is written to a folder aside, every file forced to the disk, and renamed as a whole, so that a kill
  * at any moment leaves the last good one. Its manifest lists size and CRC-32C of each file, so that damage is noticed.
- * The two files at the top are hard links to the newest checkpoint's, or copies where the file system has no links.
+ * The files at the top are hard links to the newest checkpoint's, or copies where the file system has no links.
  *
  * <p>One process may have a run folder open. Not thread-safe.
  */
@@ -46,7 +47,7 @@ public final class RunFolder implements AutoCloseable {
     private static final String WRITING = ".writing-";
     private static final String REPLACED = ".replaced-";
     private static final String DELETED = ".deleted-";
-    private static final List<String> PUBLISHED = List.of(Checkpoint.CONFIG, Checkpoint.MODEL);
+    private static final List<String> PUBLISHED = List.of(Checkpoint.CONFIG, Checkpoint.MODEL, Checkpoint.TRAINER);
 
     private final Path path;
     private final FileChannel lockFile;

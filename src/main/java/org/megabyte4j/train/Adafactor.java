@@ -1,5 +1,6 @@
 package org.megabyte4j.train;
 
+import java.util.LinkedHashMap;
 import java.util.Map;
 import org.megabyte4j.backend.Ops;
 import org.megabyte4j.backend.StepScalars;
@@ -39,11 +40,20 @@ final class Adafactor implements Optimizer {
 
     @Override
     public Map<String, Tensor> state() {
-        return Map.of("exp_avg_sq", squares);
-    }
-
-    @Override
-    public boolean mirrorsParameters(Tensor state, ParameterLayout ofParameters) {
-        return false;
+        Map<String, Tensor> state = new LinkedHashMap<>();
+        long at = 0;
+        for (ParameterLayout.Entry entry : layout.entries()) {
+            if (entry.shape().length == 2) {
+                long rows = entry.shape()[0];
+                long columns = entry.shape()[1];
+                state.put("exp_avg_sq_row." + entry.name(), squares.part(at, rows));
+                state.put("exp_avg_sq_col." + entry.name(), squares.part(at + rows, columns));
+                at += rows + columns;
+            } else {
+                state.put("exp_avg_sq." + entry.name(), squares.part(at, entry.shape()));
+                at += entry.elements();
+            }
+        }
+        return state;
     }
 }

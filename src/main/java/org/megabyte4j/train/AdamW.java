@@ -44,8 +44,8 @@ final class AdamW implements Optimizer {
     @Override
     public Map<String, Tensor> state() {
         Map<String, Tensor> state = new LinkedHashMap<>();
-        state.put("exp_avg", firstMoment);
-        state.put("exp_avg_sq", secondMoment);
+        Optimizer.putViews(state, "exp_avg", layout, firstMoment);
+        Optimizer.putViews(state, "exp_avg_sq", layout, secondMoment);
         return state;
     }
 }

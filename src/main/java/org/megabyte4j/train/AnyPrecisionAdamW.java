@@ -45,10 +45,10 @@ final class AnyPrecisionAdamW implements Optimizer {
     @Override
     public Map<String, Tensor> state() {
         Map<String, Tensor> state = new LinkedHashMap<>();
-        state.put("exp_avg", firstMoment);
-        state.put("exp_avg_sq", secondMoment);
+        Optimizer.putViews(state, "exp_avg", layout, firstMoment);
+        Optimizer.putViews(state, "exp_avg_sq", layout, secondMoment);
         if (compensation != null) {
-            state.put("compensation", compensation);
+            Optimizer.putViews(state, "compensation", layout, compensation);
         }
         return state;
     }

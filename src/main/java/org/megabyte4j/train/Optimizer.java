@@ -25,14 +25,13 @@ public interface Optimizer {
     /** Enqueues one step over the whole arena. */
     void step(Ops ops, Tensor scalars, Ops.Clip clip, Tensor parameters, Tensor gradients);
 
-    /**
-     * The state by name, for checkpoints. A tensor that mirrors the parameter arena is stored parameter by parameter;
-     * see {@link #mirrorsParameters}.
-     */
+    /** The state of each parameter, under names such as {@code exp_avg.to_logits.bias}: what a checkpoint holds. */
     Map<String, Tensor> state();
 
-    /** Whether a state tensor has one element for each of the arena. */
-    default boolean mirrorsParameters(Tensor state, ParameterLayout layout) {
-        return state.elements() == layout.elements();
+    /** Adds to {@code state} the views of an arena that mirrors the parameters, as {@code kind.<parameter>}. */
+    static void putViews(Map<String, Tensor> state, String kind, ParameterLayout layout, Tensor arena) {
+        for (String name : layout.names()) {
+            state.put(kind + "." + name, layout.view(arena, name));
+        }
     }
 }

@@ -12,7 +12,7 @@ import com.fasterxml.jackson.annotation.JsonProperty;
  */
 public record Schedule(
         @JsonProperty("schedule") Kind kind,
-        @JsonProperty("learning_rate") double peak,
+        @JsonProperty("lr") double peak,
         @JsonProperty("warmup") long warmup,
         @JsonProperty("steps") long steps) {
 
@@ -48,6 +48,11 @@ public record Schedule(
     /** A rate that never changes. */
     public static Schedule constant(double rate) {
         return new Schedule(Kind.CONSTANT, rate, 0, Long.MAX_VALUE);
+    }
+
+    /** Whether the rates stay what they are if there are more or fewer steps. */
+    public boolean isExtensible() {
+        return kind == Kind.CONSTANT;
     }
 
     /**

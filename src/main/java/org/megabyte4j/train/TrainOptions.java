@@ -26,8 +26,15 @@ public record TrainOptions(
         if (batch < 1) {
             throw new TrainException("--batch " + batch + " is not possible; use at least 1");
         }
+        if (length < 1) {
+            throw new TrainException("--seq-len " + length + " is not possible; use a multiple of the patch size");
+        }
         if (accumulate < 1) {
             throw new TrainException("--accumulate " + accumulate + " is not possible; use at least 1");
+        }
+        if ((double) batch * length * accumulate > Integer.MAX_VALUE) {
+            throw new TrainException("--batch " + batch + " of --seq-len " + length + " with --accumulate " + accumulate
+                    + " is more than the " + Integer.MAX_VALUE + " bytes that a step can take; use less");
         }
         if (!(clip >= 0)) {
             throw new TrainException("--clip " + clip + " is not 0 or a positive number; 1 is usual, 0 switches it off");

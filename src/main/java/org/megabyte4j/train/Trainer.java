@@ -1,5 +1,6 @@
 package org.megabyte4j.train;
 
+import java.lang.foreign.MemorySegment;
 import org.megabyte4j.backend.Backend;
 import org.megabyte4j.backend.Ops;
 import org.megabyte4j.backend.StepScalars;
@@ -24,7 +25,7 @@ import org.megabyte4j.tensor.Tensor;
  * }</pre>
  *
  * <p>All memory is taken before the first step. A step only enqueues work; {@link #loss} waits for it. Used by one
- * thread.
+ * thread. A whole run with data, checkpoints and metrics is a {@link TrainingRun}.
  */
 public final class Trainer implements AutoCloseable {
     private final Parameters parameters;
@@ -33,11 +34,14 @@ public final class Trainer implements AutoCloseable {
     private final MemoryPlan plan = new MemoryPlan();
     private final Megabyte graph;
     private final Optimizer optimizer;
-    private final Tensor scalars;      // F32 [StepScalars.COUNT]
-    private final Tensor norm;         // F32 [1]
+    private final Tensor scalars;        // F32 [StepScalars.COUNT]
+    private final Tensor gradientNorm;   // F32 [1]
+    private final Tensor weightNorm;     // F32 [1]
     private final Ops.Clip clip;
     private final Ops ops;
-    private final int[] batchIds;
+    private Runnable begin;
+    private Runnable accumulate;
+    private Runnable update;
     private long stepsDone;
 
     private Trainer(Parameters parameters, TrainOptions options, Backend backend) {
@@ -47,18 +51,19 @@ public final class Trainer implements AutoCloseable {
         graph = Megabyte.forTraining(parameters, options.batch(), options.length(), plan);
         optimizer = options.optimizer().plan(parameters.layout(), plan);
         scalars = plan.tensor(MemoryPlan.Category.INPUTS, "scalars", DType.F32, StepScalars.COUNT);
-        norm = plan.tensor(MemoryPlan.Category.ACTIVATIONS, "norm", DType.F32, 1);
-        clip = options.clip() == 0 ? Ops.Clip.NONE : new Ops.Clip(norm, (float) options.clip());
+        gradientNorm = plan.tensor(MemoryPlan.Category.ACTIVATIONS, "gradientNorm", DType.F32, 1);
+        weightNorm = plan.tensor(MemoryPlan.Category.ACTIVATIONS, "weightNorm", DType.F32, 1);
+        clip = options.clip() == 0 ? Ops.Clip.NONE : new Ops.Clip(gradientNorm, (float) options.clip());
         ops = backend.plan(plan, dry -> {
             begin(dry);
             accumulate(dry);
             update(dry);
+            dry.norm(parameters.arena(), weightNorm);
         });
-        batchIds = new int[options.batch() * options.length()];
     }
 
     /**
-     * A trainer whose memory is planned but not taken: for {@link #memory}.
+     * A trainer whose memory is planned but not taken; {@link #allocate} takes it.
      *
      * @throws org.megabyte4j.model.ConfigException if the sequence length does not suit the model
      */
@@ -79,9 +84,15 @@ public final class Trainer implements AutoCloseable {
         return trainer;
     }
 
-    /** Takes the planned memory. */
-    public void allocate() {
-        backend.allocate(plan);
+    /** Takes the planned memory, together with that of other plans, or none of it. */
+    public void allocate(MemoryPlan... others) {
+        MemoryPlan[] plans = new MemoryPlan[others.length + 1];
+        System.arraycopy(others, 0, plans, 0, others.length);
+        plans[others.length] = plan;
+        backend.allocate(plans);
+        begin = backend.record(() -> begin(ops));
+        accumulate = backend.record(() -> accumulate(ops));
+        update = backend.record(() -> update(ops));
     }
 
     /** What the trainer needs beside the parameters. */
@@ -97,24 +108,23 @@ public final class Trainer implements AutoCloseable {
      * @throws IllegalArgumentException if there are too few or too many ids
      */
     public void step(int... ids) {
-        if (ids.length != batchIds.length * options.accumulate()) {
+        if (ids.length != options.bytesPerStep()) {
             throw new IllegalArgumentException("a step takes " + options.bytesPerStep() + " ids, not " + ids.length);
         }
         Ids.check(ids, parameters.config().vocabularySize());
-        begin(ops);
+        backend.write(scalars, scalars(stepsDone + 1).toArray());
+        begin.run();
+        long batchBytes = graph.ids().bytes();
         for (int batch = 0; batch < options.accumulate(); batch++) {
-            int[] part = ids;
-            if (options.accumulate() > 1) {
-                System.arraycopy(ids, batch * batchIds.length, batchIds, 0, batchIds.length);
-                part = batchIds;
-            }
-            backend.write(graph.ids(), part);
-            accumulate(ops);
+            backend.write(graph.ids(), MemorySegment.ofArray(ids).asSlice(batch * batchBytes, batchBytes));
+            accumulate.run();
         }
+        update.run();
         stepsDone++;
-        double rate = options.schedule().at(stepsDone);
-        backend.write(scalars, optimizer.scalars(stepsDone, rate).toArray());
-        update(ops);
+    }
+
+    private StepScalars scalars(long step) {
+        return optimizer.scalars(step, options.schedule().at(step));
     }
 
     private void begin(Ops on) {
@@ -128,9 +138,7 @@ public final class Trainer implements AutoCloseable {
     }
 
     private void update(Ops on) {
-        if (clip.norm() != null) {
-            on.norm(graph.gradients(), norm);
-        }
+        on.norm(graph.gradients(), gradientNorm);
         optimizer.step(on, scalars, clip, parameters.arena(), graph.gradients());
     }
 
@@ -139,9 +147,15 @@ public final class Trainer implements AutoCloseable {
         return backend.readFloats(graph.loss())[0] / options.accumulate();
     }
 
-    /** The global norm of the last step's gradients, before clipping; NaN if clipping is switched off. Waits. */
+    /** The global L2 norm of the last step's gradients, before clipping. Waits. */
     public float gradientNorm() {
-        return clip.norm() == null ? Float.NaN : backend.readFloats(norm)[0];
+        return backend.readFloats(gradientNorm)[0];
+    }
+
+    /** Whether every weight is a finite number. Waits. */
+    boolean weightsAreFinite() {
+        ops.norm(parameters.arena(), weightNorm);
+        return Float.isFinite(backend.readFloats(weightNorm)[0]);
     }
 
     /** Steps done so far, those before a resume included. */
@@ -150,8 +164,8 @@ public final class Trainer implements AutoCloseable {
     }
 
     /** The learning rate of the last step; for Adafactor its relative step. */
-    public double learningRate() {
-        return optimizer.scalars(stepsDone, options.schedule().at(stepsDone)).learningRate();
+    public float learningRate() {
+        return scalars(stepsDone).learningRate();
     }
 
     public Parameters parameters() {

@@ -1,0 +1,86 @@
+package org.megabyte4j.train;
+
+import java.util.Optional;
+import java.util.function.BooleanSupplier;
+import org.megabyte4j.backend.Backend;
+import org.megabyte4j.backend.Ops;
+import org.megabyte4j.data.EvaluationBlocks;
+import org.megabyte4j.model.Ids;
+import org.megabyte4j.model.Megabyte;
+import org.megabyte4j.model.MegabyteConfig;
+import org.megabyte4j.model.Parameters;
+import org.megabyte4j.tensor.MemoryPlan;
+
+/**
+ * The mean loss over all targets of a data set, in constant memory. Each target counts the same, in whatever batch it
+ * comes; padding does not count.
+ */
+public final class Evaluator {
+    private final MegabyteConfig config;
+    private final Backend backend;
+    private final Megabyte graph;
+    private final Ops ops;
+    private final int[] ids;
+
+    /**
+     * Plans an evaluation; its memory is the plan's.
+     *
+     * @param batch  sequences at once; the result does not depend on it, but for rounding
+     * @param length bytes in each, a multiple of the patch size
+     * @throws org.megabyte4j.model.ConfigException if the length does not suit the model
+     */
+    public Evaluator(Parameters parameters, int batch, int length, Backend backend, MemoryPlan plan) {
+        this.config = parameters.config();
+        this.backend = backend;
+        graph = Megabyte.forEvaluation(parameters, batch, length, plan);
+        ops = backend.plan(plan, this::enqueue);
+        ids = new int[Math.multiplyExact(batch, length)];
+    }
+
+    private void enqueue(Ops on) {
+        on.fill(graph.loss(), 0);
+        graph.forward(on);
+        graph.loss(on);
+    }
+
+    /**
+     * What an evaluation has found.
+     *
+     * @param loss    mean, in nats per target; 0 if there is none
+     * @param targets ids that were predicted: the bytes and the ids between documents, without padding
+     */
+    public record Result(double loss, long targets) {
+        /** The loss in bits. */
+        public double bitsPerByte() {
+            return Metric.bits(loss);
+        }
+    }
+
+    /** Evaluates on all of the data, which must be in the batch and length of this evaluator. */
+    public Result evaluate(EvaluationBlocks data) {
+        return evaluate(data, Long.MAX_VALUE, () -> false).orElseThrow();
+    }
+
+    /**
+     * @param most batches to evaluate on; if there are more, as many spread evenly
+     * @param stop asked between batches
+     * @return empty if it was stopped
+     */
+    Optional<Result> evaluate(EvaluationBlocks data, long most, BooleanSupplier stop) {
+        long batches = Math.min(most, data.batches());
+        double sum = 0;
+        long targets = 0;
+        for (long i = 0; i < batches; i++) {
+            if (stop.getAsBoolean()) {
+                return Optional.empty();
+            }
+            int count = data.fill(Math.multiplyExact(i, data.batches()) / batches, ids);
+            Ids.check(ids, config.vocabularySize());
+            backend.write(graph.ids(), ids);
+            enqueue(ops);
+            sum += (double) backend.readFloats(graph.loss())[0] * count;
+            targets += count;
+        }
+        return Optional.of(new Result(targets == 0 ? 0 : sum / targets, targets));
+    }
+}

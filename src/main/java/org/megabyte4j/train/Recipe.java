@@ -1,0 +1,102 @@
+package org.megabyte4j.train;
+
+import com.fasterxml.jackson.annotation.JsonProperty;
+import com.fasterxml.jackson.core.JsonProcessingException;
+import com.fasterxml.jackson.databind.DeserializationFeature;
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.json.JsonMapper;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import org.megabyte4j.MegabyteException;
+
+/**
+ * All that decides what a run computes, beside the model's configuration: what {@code trainer.json} holds so that a run
+ * can be continued without a word more.
+ *
+ * @param seed        of fresh weights and of the batches
+ * @param options     optimiser, schedule and sizes
+ * @param data        where the data comes from and how it is drawn
+ * @param fingerprint of the data's content and division
+ * @param device      what computes; another one may round differently
+ */
+public record Recipe(
+        @JsonProperty("seed") long seed,
+        @JsonProperty("options") TrainOptions options,
+        @JsonProperty("data") DataOptions data,
+        @JsonProperty("fingerprint") String fingerprint,
+        @JsonProperty("device") String device) {
+
+    private static final JsonMapper MAPPER = JsonMapper.builder()
+            .disable(DeserializationFeature.FAIL_ON_UNKNOWN_PROPERTIES)
+            .enable(DeserializationFeature.FAIL_ON_NULL_FOR_PRIMITIVES)
+            .enable(DeserializationFeature.FAIL_ON_MISSING_CREATOR_PROPERTIES)
+            .build();
+
+    /** For {@code trainer.json}. */
+    public ObjectNode toJson() {
+        return MAPPER.valueToTree(this);
+    }
+
+    /**
+     * @param trainer the content of {@code trainer.json}
+     * @param source  where it lies, for messages
+     * @throws TrainException if it is not what {@link #toJson} writes
+     */
+    public static Recipe read(JsonNode trainer, Path source) {
+        try {
+            return MAPPER.treeToValue(trainer, Recipe.class);
+        } catch (JsonProcessingException e) {
+            String reason = e.getCause() instanceof MegabyteException cause ? cause.getMessage() : e.getOriginalMessage();
+            throw new TrainException(source + " does not describe a training run: " + reason, e);
+        }
+    }
+
+    /**
+     * Refuses to continue a run with what would make it another run.
+     *
+     * @param wanted how it shall be continued
+     * @throws TrainException that names everything that differs
+     */
+    public void requireSame(Recipe wanted) {
+        List<String> differences = new ArrayList<>();
+        ObjectNode before = comparable();
+        ObjectNode now = wanted.comparable();
+        before.properties().forEach(field -> {
+            JsonNode value = now.get(field.getKey());
+            if (!field.getValue().equals(value)) {
+                differences.add("--" + field.getKey().replace('_', '-') + " " + value.asText() + " instead of "
+                        + field.getValue().asText());
+            }
+        });
+        if (!differences.isEmpty()) {
+            throw new TrainException("a resumed run must go on as it began, but this would change "
+                    + String.join(", ", differences) + "; leave these options out, or start a new run in another --out");
+        }
+    }
+
+    /** The fields on which the course of the training depends, under the names of their options. */
+    private ObjectNode comparable() {
+        ObjectNode fields = MAPPER.valueToTree(options);
+        if (options.schedule().isExtensible()) {
+            fields.remove("steps");
+        }
+        fields.put("seed", seed).put("valid_fraction", data.validFraction()).put("sampling", data.sampling().name());
+        return fields;
+    }
+
+    /** @throws TrainException if the data is not what the run has learned from so far */
+    public void requireSameData(String now) {
+        if (!fingerprint.equals(now)) {
+            throw new TrainException("the data is not what this run was trained on (its fingerprint is "
+                    + now.substring(0, 12) + ", the run's " + fingerprint.substring(0, Math.min(12, fingerprint.length()))
+                    + "); a resumed run needs the same files, so bring them back or start a new run in another --out");
+        }
+    }
+
+    /** The same recipe for data with a fingerprint. */
+    public Recipe withFingerprint(String other) {
+        return new Recipe(seed, options, data, other, device);
+    }
+}

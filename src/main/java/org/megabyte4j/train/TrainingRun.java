@@ -1,0 +1,205 @@
+package org.megabyte4j.train;
+
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import java.time.Duration;
+import java.time.Instant;
+import java.util.List;
+import java.util.Optional;
+import org.megabyte4j.checkpoint.Checkpoint;
+import org.megabyte4j.checkpoint.RunFolder;
+import org.megabyte4j.data.BatchSource;
+
+/**
+ * A training run in a run folder: steps, validation, checkpoints, metrics, until the last step, a time limit, or a
+ * request to stop. Resumed from a checkpoint it computes the same bits as if it had never stopped, on the same device
+ * with the same number of threads.
+ *
+ * <p>A step's loss is looked at after the next batch has been prepared, so that a device that works asynchronously
+ * never waits for the host's data.
+ */
+public final class TrainingRun implements AutoCloseable {
+    /** Why a run has come to its end. */
+    public enum Outcome {
+        /** All steps are done. */
+        FINISHED,
+        /** The time limit is reached. */
+        TIME_IS_UP,
+        /** {@link #requestStop} was called. */
+        STOPPED
+    }
+
+    private final Trainer trainer;
+    private final BatchSource batches;
+    private final Validation validation;
+    private final RunFolder folder;
+    private final RunOptions options;
+    private final ObjectNode description;
+    private final TrainingListener listener;
+    private final RunMetrics metrics;
+
+    private volatile boolean stopRequested;
+    private long lastCheckpoint = -1;
+    private long busyNanos;          // of steps since the last line of the metrics
+    private long busySteps;
+
+    /**
+     * @param trainer     its memory must be taken; the run trains it but does not own it
+     * @param batches     of {@code batch * accumulate} rows
+     * @param validation  what is validated on; null for nothing
+     * @param folder      where checkpoints and metrics go; not owned
+     * @param description what {@code trainer.json} shall hold beside the step; see {@link Recipe}
+     */
+    public TrainingRun(Trainer trainer, BatchSource batches, Validation validation, RunFolder folder,
+            RunOptions options, ObjectNode description, TrainingListener listener) {
+        this.trainer = trainer;
+        this.batches = batches;
+        this.validation = validation;
+        this.folder = folder;
+        this.options = options;
+        this.description = description;
+        this.listener = listener;
+        metrics = new RunMetrics(folder.path(), trainer.stepsDone(), listener::notice);
+    }
+
+    /** Puts a trainer where it was when a checkpoint was written; before the run is made. */
+    public static void restore(Trainer trainer, Checkpoint checkpoint) {
+        Checkpoints.restore(trainer, checkpoint);
+    }
+
+    /** Ends the run after the step that is being done. From any thread. */
+    public void requestStop() {
+        stopRequested = true;
+    }
+
+    /**
+     * Trains. A checkpoint is written before the first step, so that a run can always be resumed, and after the last.
+     *
+     * @throws TrainException if the loss or the weights are no longer finite, or the metrics cannot be written; the
+     *                        last good checkpoint is kept
+     * @throws org.megabyte4j.checkpoint.CheckpointException if a checkpoint cannot be written
+     */
+    public Outcome run() {
+        long start = System.nanoTime();
+        if (trainer.stepsDone() == 0) {
+            save();
+        } else {
+            lastCheckpoint = trainer.stepsDone();
+            validateIfDue();
+        }
+        Outcome outcome = trainUntilDone(start);
+        if (outcome != Outcome.STOPPED) {
+            validate();
+        }
+        save();
+        return outcome;
+    }
+
+    private Outcome trainUntilDone(long start) {
+        int[] ids = new int[Math.toIntExact(batches.idsPerStep())];
+        for (boolean first = true; trainer.stepsDone() < options.steps(); first = false) {
+            if (stopRequested) {
+                return Outcome.STOPPED;
+            }
+            if (options.maxTime() != null && Duration.ofNanos(System.nanoTime() - start).compareTo(options.maxTime()) >= 0) {
+                return Outcome.TIME_IS_UP;
+            }
+            long before = System.nanoTime();
+            if (first) {
+                batches.fill(trainer.stepsDone(), ids);
+            }
+            trainer.step(ids);
+            batches.fill(trainer.stepsDone(), ids);
+            logIfDue(before);
+            validateIfDue();
+            if (trainer.stepsDone() % options.checkpointEvery() == 0) {
+                save();
+            }
+        }
+        return Outcome.FINISHED;
+    }
+
+    private void logIfDue(long before) {
+        long step = trainer.stepsDone();
+        if (step != 1 && step % options.logEvery() != 0 && step != options.steps()) {
+            busyNanos += System.nanoTime() - before;
+            busySteps++;
+            return;
+        }
+        float loss = trainer.loss();
+        float norm = trainer.gradientNorm();
+        requireFinite("loss", loss);
+        requireFinite("gradient's norm", norm);
+        busyNanos += System.nanoTime() - before;
+        busySteps++;
+        long bytesPerStep = trainer.options().bytesPerStep();
+        add(new Metric.Step(step, loss, norm, trainer.learningRate(), step * bytesPerStep,
+                Math.round(busySteps * bytesPerStep * 1e9 / Math.max(1, busyNanos)), Instant.now()));
+        busyNanos = 0;
+        busySteps = 0;
+    }
+
+    private void requireFinite(String what, float value) {
+        if (!Float.isFinite(value)) {
+            throw new TrainException("the " + what + " became " + (Float.isNaN(value) ? "NaN" : "infinite") + " at step "
+                    + trainer.stepsDone() + whatIsKept() + "; try a smaller --lr, more --warmup, or --clip 1");
+        }
+    }
+
+    private String whatIsKept() {
+        List<Long> steps = folder.steps();
+        return steps.isEmpty() ? "" : ", and the run was stopped; the checkpoint of step " + steps.getLast()
+                + " in " + folder.path() + " is good";
+    }
+
+    private void add(Metric metric) {
+        metrics.add(metric);
+        listener.metric(metric);
+    }
+
+    private void validateIfDue() {
+        if (options.validateEvery() > 0 && trainer.stepsDone() % options.validateEvery() == 0) {
+            validate();
+        }
+    }
+
+    /** Validates unless that was done after this very step. */
+    private void validate() {
+        if (validation == null || metrics.lastValidated() == trainer.stepsDone()) {
+            return;
+        }
+        Optional<Evaluator.Result> result = validation.evaluate(() -> stopRequested);
+        if (result.isPresent()) {
+            requireFinite("validation loss", (float) result.get().loss());
+            add(new Metric.Validation(trainer.stepsDone(), result.get().loss(), result.get().targets(), Instant.now()));
+        }
+    }
+
+    /** Writes a checkpoint unless that was done after this very step. */
+    private void save() {
+        long step = trainer.stepsDone();
+        if (step == lastCheckpoint) {
+            return;
+        }
+        if (step > 0) {
+            requireFinite("loss", trainer.loss());
+        }
+        if (!trainer.weightsAreFinite()) {
+            throw new TrainException("a weight became NaN or infinite at step " + step + whatIsKept()
+                    + "; try a smaller --lr, more --warmup, or --clip 1");
+        }
+        metrics.force();
+        ObjectNode trainerJson = description.objectNode();
+        trainerJson.put("step", step).put("bytes", step * trainer.options().bytesPerStep());
+        trainerJson.setAll(description);
+        folder.save(step, Checkpoints.of(trainer, trainerJson), options.keep());
+        lastCheckpoint = step;
+        metrics.draw();
+        listener.checkpoint(step);
+    }
+
+    /** Draws the last picture and closes the files of metrics. */
+    @Override
+    public void close() {
+        metrics.close();
+    }
+}
