@@ -62,6 +62,7 @@ final class LossPlot {
         style.setAxisTitleFont(new Font(Font.SANS_SERIF, Font.PLAIN, 15));
         style.setAxisTickLabelsFont(new Font(Font.SANS_SERIF, Font.PLAIN, 13));
         style.setLegendFont(new Font(Font.SANS_SERIF, Font.PLAIN, 14));
+        style.setXAxisMaxLabelCount(11);
         style.setXAxisDecimalPattern("#,##0");
         style.setYAxisDecimalPattern("0.0#");
         style.setChartPadding(16);

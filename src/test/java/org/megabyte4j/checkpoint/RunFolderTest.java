@@ -77,7 +77,8 @@ class RunFolderTest {
             }
             assertThat(run.steps()).containsExactly(400L, 500L);
             assertHolds(run.latest(NO_NOTICE).orElseThrow(), 500);
-            assertThat(names(run.path())).containsExactly(".lock", "checkpoints", "config.json", "model.safetensors");
+            assertThat(names(run.path())).containsExactly(".lock", "checkpoints", "config.json", "model.safetensors",
+                    "trainer.json");
             assertThat(names(run.path().resolve("checkpoints"))).containsExactly("step-00000400", "step-00000500");
             try (var model = SafeTensorsFile.open(run.file("model.safetensors"))) {
                 assertThat(model.floats("w")).containsOnly(500);
@@ -165,7 +166,8 @@ class RunFolderTest {
         Files.writeString(folder.resolve("run/.model.safetensors.tmp"), "partial");
         try (RunFolder run = RunFolder.open(folder.resolve("run"))) {
             assertHolds(run.latest(NO_NOTICE).orElseThrow(), 1);
-            assertThat(names(run.path())).containsExactly(".lock", "checkpoints", "config.json", "model.safetensors");
+            assertThat(names(run.path())).containsExactly(".lock", "checkpoints", "config.json", "model.safetensors",
+                    "trainer.json");
             assertThat(names(run.path().resolve("checkpoints"))).containsExactly("step-00000001");
         }
     }
