@@ -25,7 +25,7 @@ import org.megabyte4j.tensor.ParameterLayout;
  * @param compensationType   F32 or BF16 (AnyPrecisionAdamW)
  */
 public record OptimizerOptions(
-        @JsonProperty("optimizer") Kind kind,
+        @JsonProperty("name") Kind kind,
         @JsonProperty("beta1") double beta1,
         @JsonProperty("beta2") double beta2,
         @JsonProperty("epsilon") double epsilon,

@@ -79,6 +79,11 @@ public record Recipe(
     /** The fields on which the course of the training depends, under the names of their options. */
     private ObjectNode comparable() {
         ObjectNode fields = MAPPER.valueToTree(options);
+        for (String group : List.of("optimizer", "schedule")) {
+            ObjectNode members = (ObjectNode) fields.remove(group);
+            fields.set(group, members.remove("name"));
+            fields.setAll(members);
+        }
         if (options.schedule().isExtensible()) {
             fields.remove("steps");
         }

@@ -1,5 +1,6 @@
 package org.megabyte4j.train;
 
+import com.fasterxml.jackson.annotation.JsonIgnore;
 import com.fasterxml.jackson.annotation.JsonProperty;
 
 /**
@@ -11,7 +12,7 @@ import com.fasterxml.jackson.annotation.JsonProperty;
  * @param steps  steps of the whole training; linear and cosine reach 0 behind the last of them
  */
 public record Schedule(
-        @JsonProperty("schedule") Kind kind,
+        @JsonProperty("name") Kind kind,
         @JsonProperty("lr") double peak,
         @JsonProperty("warmup") long warmup,
         @JsonProperty("steps") long steps) {
@@ -51,6 +52,7 @@ public record Schedule(
     }
 
     /** Whether the rates stay what they are if there are more or fewer steps. */
+    @JsonIgnore
     public boolean isExtensible() {
         return kind == Kind.CONSTANT;
     }

@@ -1,7 +1,6 @@
 package org.megabyte4j.train;
 
 import com.fasterxml.jackson.annotation.JsonProperty;
-import com.fasterxml.jackson.annotation.JsonUnwrapped;
 
 /**
  * Everything beside model and data that decides what a training run computes.
@@ -18,8 +17,8 @@ public record TrainOptions(
         @JsonProperty("seq_len") int length,
         @JsonProperty("accumulate") int accumulate,
         @JsonProperty("clip") double clip,
-        @JsonUnwrapped OptimizerOptions optimizer,
-        @JsonUnwrapped Schedule schedule) {
+        @JsonProperty("optimizer") OptimizerOptions optimizer,
+        @JsonProperty("schedule") Schedule schedule) {
 
     /** @throws TrainException if a number is out of its range */
     public TrainOptions {
