@@ -16,7 +16,8 @@ public record Checkpoint(long step, Path folder, MegabyteConfig config, JsonNode
     static final String CONFIG = ModelFile.CONFIG;
     static final String MODEL = ModelFile.SAFETENSORS;
     static final String OPTIMIZER = "optimizer.safetensors";
-    static final String TRAINER = "trainer.json";
+    /** Where a checkpoint says how it was trained. */
+    public static final String TRAINER = "trainer.json";
 
     /** The weights; the caller closes the file. */
     public SafeTensorsFile openModel() {

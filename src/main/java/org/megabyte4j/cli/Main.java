@@ -12,8 +12,8 @@ import picocli.CommandLine.Spec;
 /** {@code megabyte4j}: what all commands have in common. */
 @Command(name = "megabyte4j",
         description = "Trains, evaluates and runs MEGABYTE byte language models (arXiv 2305.07185).",
-        subcommands = {TrainCommand.class, GenerateCommand.class, VerifyCommand.class, BenchCommand.class,
-            ConvertCommand.class, InfoCommand.class},
+        subcommands = {TrainCommand.class, EvalCommand.class, GenerateCommand.class, VerifyCommand.class,
+            BenchCommand.class, ConvertCommand.class, InfoCommand.class},
         synopsisSubcommandLabel = "COMMAND",
         mixinStandardHelpOptions = true,
         versionProvider = Version.class,

@@ -78,7 +78,8 @@ final class StepArguments {
                 or(learningRate, small ? 1e-3 : 3e-4), or(warmup, Math.min(DEFAULT_WARMUP, all / 10)), all);
     }
 
-    private static int defaultLength(MegabyteConfig config) {
+    /** Bytes in a sequence where nothing is said. */
+    static int defaultLength(MegabyteConfig config) {
         int longest = config.maxLength() == null ? DEFAULT_LENGTH : Math.min(DEFAULT_LENGTH, config.maxLength());
         return Math.max(1, longest / config.patchSize()) * config.patchSize();
     }

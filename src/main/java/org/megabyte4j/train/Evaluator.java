@@ -1,7 +1,7 @@
 package org.megabyte4j.train;
 
 import java.util.Optional;
-import java.util.function.BooleanSupplier;
+import java.util.function.LongPredicate;
 import org.megabyte4j.backend.Backend;
 import org.megabyte4j.backend.Ops;
 import org.megabyte4j.data.EvaluationBlocks;
@@ -58,20 +58,22 @@ public final class Evaluator {
 
     /** Evaluates on all of the data, which must be in the batch and length of this evaluator. */
     public Result evaluate(EvaluationBlocks data) {
-        return evaluate(data, Long.MAX_VALUE, () -> false).orElseThrow();
+        return evaluate(data, Long.MAX_VALUE, done -> true).orElseThrow();
     }
 
     /**
+     * Evaluates on some of the data, or until it is stopped.
+     *
      * @param most batches to evaluate on; if there are more, as many spread evenly
-     * @param stop asked between batches
+     * @param goOn asked before each batch, with the number of batches done
      * @return empty if it was stopped
      */
-    Optional<Result> evaluate(EvaluationBlocks data, long most, BooleanSupplier stop) {
+    public Optional<Result> evaluate(EvaluationBlocks data, long most, LongPredicate goOn) {
         long batches = Math.min(most, data.batches());
         double sum = 0;
         long targets = 0;
         for (long i = 0; i < batches; i++) {
-            if (stop.getAsBoolean()) {
+            if (!goOn.test(i)) {
                 return Optional.empty();
             }
             int count = data.fill(Math.multiplyExact(i, data.batches()) / batches, ids);

@@ -6,10 +6,14 @@ import com.fasterxml.jackson.databind.DeserializationFeature;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.json.JsonMapper;
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import java.io.IOException;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Optional;
 import org.megabyte4j.MegabyteException;
+import org.megabyte4j.checkpoint.Checkpoint;
 
 /**
  * All that decides what a run computes, beside the model's configuration: what {@code trainer.json} holds so that a run
@@ -50,6 +54,25 @@ public record Recipe(
         } catch (JsonProcessingException e) {
             String reason = e.getCause() instanceof MegabyteException cause ? cause.getMessage() : e.getOriginalMessage();
             throw new TrainException(source + " does not describe a training run: " + reason, e);
+        }
+    }
+
+    /**
+     * The recipe of a trained model.
+     *
+     * @param folder a run folder, or one of its checkpoints
+     * @return empty if no run has written the model there
+     * @throws TrainException if its {@code trainer.json} cannot be read
+     */
+    public static Optional<Recipe> of(Path folder) {
+        Path file = folder.resolve(Checkpoint.TRAINER);
+        if (!Files.isRegularFile(file)) {
+            return Optional.empty();
+        }
+        try {
+            return Optional.of(read(MAPPER.readTree(file.toFile()), file));
+        } catch (IOException e) {
+            throw new TrainException(file + " cannot be read: " + e.getMessage(), e);
         }
     }
 

@@ -13,6 +13,6 @@ import org.megabyte4j.data.EvaluationBlocks;
  */
 public record Validation(Evaluator evaluator, EvaluationBlocks data, long batches) {
     Optional<Evaluator.Result> evaluate(BooleanSupplier stop) {
-        return evaluator.evaluate(data, batches, stop);
+        return evaluator.evaluate(data, batches, done -> !stop.getAsBoolean());
     }
 }
