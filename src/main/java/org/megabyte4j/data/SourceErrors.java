@@ -3,6 +3,7 @@ package org.megabyte4j.data;
 import java.io.EOFException;
 import java.io.IOException;
 import java.nio.file.AccessDeniedException;
+import java.nio.file.FileAlreadyExistsException;
 import java.nio.file.FileSystemException;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
@@ -39,6 +40,7 @@ final class SourceErrors {
     static String reason(Exception e) {
         return switch (e) {
             case AccessDeniedException denied -> "permission denied";
+            case FileAlreadyExistsException file -> file.getFile() + " is a file, not a folder";
             case FileSystemException other when other.getReason() != null -> other.getReason();
             case FileSystemException other -> other.getClass().getSimpleName() + " " + other.getFile();
             case EOFException end -> "its end is missing";
@@ -49,6 +51,7 @@ final class SourceErrors {
     /** A size that a reader grasps. */
     static String size(long bytes) {
         return bytes < 1000 ? bytes + " bytes"
+                : bytes < 1_000_000 ? String.format(Locale.ROOT, "%.1f KB", bytes / 1e3)
                 : bytes < 1_000_000_000 ? String.format(Locale.ROOT, "%.1f MB", bytes / 1e6)
                 : String.format(Locale.ROOT, "%.1f GB", bytes / 1e9);
     }
