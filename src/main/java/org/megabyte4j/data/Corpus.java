@@ -47,8 +47,7 @@ public final class Corpus implements AutoCloseable {
             CorpusBuilder.Limits limits) {
         var listing = new SourceListing(source);
         SourceFile first = listing.files().getFirst();
-        String description = listing.files().size() == 1 ? first.path().toString()
-                : "the " + listing.files().size() + " files from " + source.paths().getFirst();
+        String description = listing.description();
         try {
             return new Corpus(description, eosId,
                     listing.files().size() == 1 && first.kind() == SourceFile.Kind.PLAIN

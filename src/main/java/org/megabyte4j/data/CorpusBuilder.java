@@ -73,9 +73,8 @@ final class CorpusBuilder implements DocumentSink {
                     reader.read(next);
                 }
                 if (documents == 0) {
-                    throw new DataException("there is no data: none of the " + listing.files().size()
-                            + " files holds a byte of it, the first being " + listing.files().getFirst().path()
-                            + "; name other data, or change the glob");
+                    throw new DataException("there is no byte of data in " + listing.description()
+                            + "; name other data" + (listing.hasGlobs() ? ", or change the glob" : ""));
                 }
                 for (int i = 0; i < documents; i++) {
                     out.writeLong(ends[i]);

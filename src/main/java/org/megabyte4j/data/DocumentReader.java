@@ -82,8 +82,10 @@ final class DocumentReader {
         try (ZipFile zip = new ZipFile(file.path().toFile(), StandardCharsets.ISO_8859_1)) {
             List<ZipEntry> entries = accepted(file, zip);
             if (entries.isEmpty() && file.name().isEmpty()) {
-                throw new DataException("no entry of " + file.path() + " " + (zip.size() == 0 ? "is there"
-                        : "matches " + listing.globsInWords()) + "; change the glob, or name other data");
+                throw new DataException(zip.size() == 0 ? file.path() + " holds no entry; name other data"
+                        : listing.hasGlobs() ? "no entry of " + file.path() + " matches " + listing.globsInWords()
+                                + "; change the glob, or name other data"
+                        : file.path() + " holds nothing but folders and hidden files; name other data");
             }
             for (ZipEntry entry : entries) {
                 readEntry(file, zip, entry);

@@ -34,9 +34,9 @@ final class SourceListing {
             if (attributes.isDirectory()) {
                 addFolder(path, "");
                 if (files.size() == before) {
-                    throw new DataException(globs.isEmpty()
+                    throw new DataException(!hasGlobs()
                             ? "the folder " + path + " holds no file with a byte in it; name another one"
-                            : "no file in the folder " + path + " matches " + globsInWords()
+                            : "no file with a byte in it in the folder " + path + " matches " + globsInWords()
                                     + "; change the glob, or leave it out");
                 }
             } else {
@@ -52,8 +52,18 @@ final class SourceListing {
         return files;
     }
 
+    /** What is listed, as messages call it. */
+    String description() {
+        return files.size() == 1 ? files.getFirst().path().toString()
+                : "the " + files.size() + " files from " + source.paths().getFirst();
+    }
+
     boolean accepts(String name) {
         return globs.isEmpty() || globs.stream().anyMatch(glob -> glob.matches(name));
+    }
+
+    boolean hasGlobs() {
+        return !globs.isEmpty();
     }
 
     String globsInWords() {
