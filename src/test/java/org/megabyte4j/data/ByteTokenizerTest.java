@@ -30,8 +30,9 @@ class ByteTokenizerTest {
 
     @Test
     void textIsItsUtf8() {
-        assertThat(TOKENIZER.encode("aü€😀")).containsExactly(0x61, 0xC3, 0xBC, 0xE2, 0x82, 0xAC, 0xF0, 0x9F, 0x98, 0x80);
-        assertThat(TOKENIZER.decode(0x61, 0xC3, 0xBC, 0xE2, 0x82, 0xAC, 0xF0, 0x9F, 0x98, 0x80)).isEqualTo("aü€😀");
+        int[] ids = {0x61, 0xC3, 0xBC, 0xE2, 0x82, 0xAC, 0xF0, 0x9F, 0x98, 0x80};
+        assertThat(TOKENIZER.encode("aü€😀")).containsExactly(ids);
+        assertThat(TOKENIZER.decode(ids)).isEqualTo("aü€😀");
     }
 
     /** What a code point that no text can hold becomes is up to Java's own encoder. */
@@ -74,7 +75,8 @@ class ByteTokenizerTest {
                 break;
             }
         }
-        assertThat(TOKENIZER.decodeWithSpecial(ids.stream().mapToInt(id -> id).toArray())).isEqualTo(expected.toString());
+        assertThat(TOKENIZER.decodeWithSpecial(ids.stream().mapToInt(id -> id).toArray()))
+                .isEqualTo(expected.toString());
     }
 
     @Test
@@ -98,7 +100,8 @@ class ByteTokenizerTest {
         String message = "id 512 is outside the vocabulary of 512 ids; use 0 to 511";
         assertThatThrownBy(() -> TOKENIZER.bytes(65, 512)).isInstanceOf(DataException.class).hasMessage(message);
         assertThatThrownBy(() -> TOKENIZER.decode(512)).isInstanceOf(DataException.class).hasMessage(message);
-        assertThatThrownBy(() -> TOKENIZER.decodeWithSpecial(512)).isInstanceOf(DataException.class).hasMessage(message);
+        assertThatThrownBy(() -> TOKENIZER.decodeWithSpecial(512)).isInstanceOf(DataException.class)
+                .hasMessage(message);
         assertThatThrownBy(() -> TOKENIZER.decode(-1)).isInstanceOf(DataException.class)
                 .hasMessage("id -1 is outside the vocabulary of 512 ids; use 0 to 511");
     }

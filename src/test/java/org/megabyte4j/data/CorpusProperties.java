@@ -92,7 +92,8 @@ class CorpusProperties {
                 int count = Math.min(ids.length - from, random.nextInt(1000));
                 int[] some = new int[count + 3];
                 fromFolder.read(from, some, 2, count);
-                assertThat(Arrays.copyOfRange(some, 2, 2 + count)).isEqualTo(Arrays.copyOfRange(ids, from, from + count));
+                assertThat(Arrays.copyOfRange(some, 2, 2 + count))
+                        .isEqualTo(Arrays.copyOfRange(ids, from, from + count));
                 assertThat(some[0] + some[1] + some[count + 2]).isZero();
             }
         }
@@ -139,7 +140,8 @@ class CorpusProperties {
         Trees.write(folder.resolve("one/a"), new byte[] {1, 2, 3});
         Trees.write(folder.resolve("two/a"), new byte[] {1, 2});
         Trees.write(folder.resolve("two/b"), new byte[] {3});
-        try (Corpus one = Trees.open(folder, folder.resolve("one")); Corpus two = Trees.open(folder, folder.resolve("two"))) {
+        try (Corpus one = Trees.open(folder, folder.resolve("one"));
+                Corpus two = Trees.open(folder, folder.resolve("two"))) {
             assertThat(one.fingerprint()).isNotEqualTo(two.fingerprint());
         }
     }

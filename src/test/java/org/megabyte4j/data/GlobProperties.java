@@ -129,7 +129,7 @@ class GlobProperties {
         assertThatThrownBy(() -> new Glob("a[b")).isInstanceOf(DataException.class)
                 .hasMessage("the glob \"a[b\" is malformed: a [ without its ]; use a pattern such as **/*.txt");
         assertThatThrownBy(() -> new CorpusSource(List.of(Path.of("x")), List.of("[z-a]")))
-                .isInstanceOf(DataException.class).hasMessage("the glob \"[z-a]\" is malformed: Illegal character range;"
-                        + " use a pattern such as **/*.txt");
+                .isInstanceOf(DataException.class).hasMessage("the glob \"[z-a]\" is malformed: Illegal character"
+                        + " range; use a pattern such as **/*.txt");
     }
 }

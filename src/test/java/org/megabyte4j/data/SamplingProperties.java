@@ -83,8 +83,9 @@ class SamplingProperties {
     }
 
     @Property(tries = 60, shrinking = ShrinkingMode.OFF)
-    void windowsAndChunksStayInTheirPartAndInOneStretch(@ForAll long seed, @ForAll @IntRange(min = 1, max = 9) int pieces,
-            @ForAll @IntRange(min = 1, max = 60) int percent, @ForAll @IntRange(min = 2, max = 9000) int length) {
+    void windowsAndChunksStayInTheirPartAndInOneStretch(@ForAll long seed,
+            @ForAll @IntRange(min = 1, max = 9) int pieces, @ForAll @IntRange(min = 1, max = 60) int percent,
+            @ForAll @IntRange(min = 2, max = 9000) int length) {
         try (TrainingData data = data(percent, pieces)) {
             boolean[] trained = places(data.train());
             boolean[] heldOut = places(data.validation());
@@ -130,7 +131,8 @@ class SamplingProperties {
                 int epoch = (int) (turn / chunks);
                 int row = (int) (turn % batch);
                 orders[epoch] = orders[epoch] == null ? new StringBuilder() : orders[epoch];
-                orders[epoch].append(Arrays.hashCode(Arrays.copyOfRange(ids, row * length, (row + 1) * length))).append(' ');
+                orders[epoch].append(Arrays.hashCode(Arrays.copyOfRange(ids, row * length, (row + 1) * length)))
+                        .append(' ');
                 if (ids[(row + 1) * length - 2] != Trees.PAD) {
                     int place = placeOf(ids, row, length);
                     int real = (int) Arrays.stream(ids, row * length, (row + 1) * length)

@@ -22,7 +22,8 @@ class Utf8StreamProperties {
         Arbitrary<byte[]> whole = Arbitraries.integers().between(0, Character.MAX_CODE_POINT)
                 .filter(c -> c < Character.MIN_SURROGATE || c > Character.MAX_SURROGATE)
                 .map(c -> Character.toString(c).getBytes(StandardCharsets.UTF_8));
-        Arbitrary<byte[]> cut = whole.filter(bytes -> bytes.length > 1).map(bytes -> Arrays.copyOf(bytes, bytes.length - 1));
+        Arbitrary<byte[]> cut = whole.filter(bytes -> bytes.length > 1)
+                .map(bytes -> Arrays.copyOf(bytes, bytes.length - 1));
         Arbitrary<byte[]> odd = Arbitraries.of(0x80, 0xBF, 0xC0, 0xC1, 0xC2, 0xDF, 0xE0, 0x9F, 0xA0, 0xED, 0xEF, 0xF0,
                 0x8F, 0x90, 0xF4, 0xF5, 0xF8, 0xFE, 0xFF, 0x41).map(value -> new byte[] {value.byteValue()});
         return Arbitraries.oneOf(whole, cut, odd).list().ofMaxSize(20).map(Utf8StreamProperties::joined);
