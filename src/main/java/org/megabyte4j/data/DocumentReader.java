@@ -109,7 +109,8 @@ final class DocumentReader {
     }
 
     private void readEntry(SourceFile file, ZipFile zip, ZipEntry entry) {
-        String what = "the entry " + entry.getName() + " in " + file.path();
+        // Names come from anywhere, and shall not write to the terminal but letters.
+        String what = "the entry " + entry.getName().replaceAll("\\p{Cc}", "\uFFFD") + " in " + file.path();
         SourceFile.Kind kind = SourceFile.kindOf(entry.getName());
         if (kind == SourceFile.Kind.ZIP) {
             throw new DataException(what + " is an archive in an archive; unpack " + file.path()

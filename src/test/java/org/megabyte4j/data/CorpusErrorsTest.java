@@ -228,6 +228,13 @@ class CorpusErrorsTest {
     }
 
     @Test
+    void namesOfEntriesCannotControlTheTerminal() {
+        Path zip = write("a.zip", Trees.zip(Map.of("\u001b[2J\u009b\n.zip", TEXT)));
+        assertRefused(zip, "the entry \uFFFD[2J\uFFFD\uFFFD.zip in " + zip + " is an archive in an archive; unpack " + zip
+                + ", or leave the entry out with a glob");
+    }
+
+    @Test
     void anArchiveThatGrowsWithoutEnd() {
         Path bomb = write("bomb.gz", Trees.gzip(new byte[3_000_000]));
         refusal(CorpusSource.of(bomb), done -> { }, new CorpusBuilder.Limits(0, 200, 1_000_000)).hasMessageMatching(
