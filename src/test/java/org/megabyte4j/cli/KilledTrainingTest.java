@@ -1,0 +1,176 @@
+package org.megabyte4j.cli;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Random;
+import java.util.concurrent.TimeUnit;
+import java.util.function.BooleanSupplier;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.megabyte4j.checkpoint.RunFolder;
+import org.megabyte4j.model.ConfigJson;
+import org.megabyte4j.model.Variant;
+import org.megabyte4j.train.TestRun;
+
+/** Signals to processes that train, compared with a process that nobody disturbs. */
+class KilledTrainingTest {
+    private static final int STEPS = 30;
+    private static final int KILLS = 3;
+
+    @TempDir
+    static Path folder;
+
+    private static Path whole;
+    private Process process;
+
+    @BeforeAll
+    static void trainUndisturbed() throws IOException, InterruptedException {
+        Files.write(folder.resolve("text"), TestRun.text(2000, 5));
+        Files.writeString(folder.resolve("config.json"), ConfigJson.write(TestRun.config(Variant.IN_ACTION)));
+        whole = folder.resolve("whole");
+        Process process = start(whole, false, "--checkpoint-every", "1000");
+        assertThat(process.waitFor(60, TimeUnit.SECONDS)).isTrue();
+        assertThat(process.exitValue()).as(log(whole)).isZero();
+    }
+
+    @AfterEach
+    void end() {
+        if (process != null) {
+            process.destroyForcibly();
+        }
+    }
+
+    private static Process start(Path out, boolean resume, String... more) throws IOException {
+        List<String> command = new ArrayList<>(List.of(Path.of(System.getProperty("java.home"), "bin", "java").toString(),
+                // The plain loops start faster than vectors, which only the second compiler makes fast.
+                "-Xmx128m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "--enable-native-access=ALL-UNNAMED",
+                "-cp", System.getProperty("java.class.path"), Main.class.getName(),
+                "train", "--out", out.toString(), "--threads", "2", "--eval-every", "7"));
+        command.addAll(resume ? List.of("--resume") : List.of("--data", folder.resolve("text").toString(), "--config",
+                folder.resolve("config.json").toString(), "--steps", "" + STEPS, "--batch", "8", "--seq-len", "48",
+                "--warmup", "5", "--seed", "3"));
+        command.addAll(List.of(more));
+        return new ProcessBuilder(command).redirectErrorStream(true)
+                .redirectOutput(ProcessBuilder.Redirect.appendTo(logFile(out).toFile())).start();
+    }
+
+    private static Path logFile(Path out) {
+        return out.resolveSibling(out.getFileName() + ".log");
+    }
+
+    private static String log(Path out) throws IOException {
+        return Files.readString(logFile(out));
+    }
+
+    /** Complete lines of the metrics, 0 if there is no such file yet. */
+    private static long lines(Path out) {
+        try {
+            return Files.readString(out.resolve("metrics.jsonl")).chars().filter(c -> c == '\n').count();
+        } catch (IOException e) {
+            return 0;
+        }
+    }
+
+    private static boolean isWriting(Path out) {
+        try (Stream<Path> files = Files.list(out.resolve("checkpoints"))) {
+            return files.anyMatch(file -> file.getFileName().toString().startsWith("."));
+        } catch (IOException | java.io.UncheckedIOException e) {
+            return false;
+        }
+    }
+
+    private void await(BooleanSupplier condition) {
+        long end = System.nanoTime() + Duration.ofSeconds(60).toNanos();
+        while (process.isAlive() && !condition.getAsBoolean()) {
+            assertThat(System.nanoTime()).as("the process does not come along").isLessThan(end);
+            Thread.onSpinWait();
+        }
+    }
+
+    private static void assertSameAsUndisturbed(Path out) throws IOException {
+        for (String file : List.of("model.safetensors", "optimizer.safetensors")) {
+            assertThat(TestRun.newest(out, file)).as(file).isEqualTo(TestRun.newest(whole, file));
+        }
+        List<JsonNode> metrics = TestRun.timelessMetrics(out);
+        assertThat(metrics).isEqualTo(TestRun.timelessMetrics(whole));
+        assertThat(metrics.stream().filter(line -> line.has("loss")).map(line -> line.get("step").asInt()))
+                .containsExactlyElementsOf(Stream.iterate(1, step -> step + 1).limit(STEPS).toList());
+    }
+
+    @Test
+    void killsAtAnyMomentChangeNotABit() throws IOException, InterruptedException {
+        Path out = folder.resolve("killed");
+        Random random = new Random(7);
+        int kills = 0;
+        int whileWriting = 0;
+        process = start(out, false, "--checkpoint-every", "1");
+        while (kills < KILLS) {
+            boolean aim = kills % 2 == 0;
+            long more = lines(out) + 2;
+            await(() -> lines(out) >= more);
+            if (aim) {
+                await(() -> isWriting(out));
+            } else {
+                Thread.sleep(random.nextInt(80));
+            }
+            if (process.destroyForcibly().waitFor() == 0) {
+                break;
+            }
+            kills++;
+            whileWriting += isWriting(out) ? 1 : 0;
+            process = start(out, true, "--checkpoint-every", "1");
+        }
+        assertThat(process.waitFor()).as(log(out)).isZero();
+        assertThat(kills).as(log(out)).isGreaterThan(1);
+        assertThat(whileWriting).as("kills while a checkpoint was being written").isPositive();
+        assertSameAsUndisturbed(out);
+        try (Stream<Path> left = Files.list(out.resolve("checkpoints"))) {
+            assertThat(left).as("what is left").hasSize(2);
+        }
+    }
+
+    @Test
+    void anInterruptIsAnsweredWithACheckpointAndTheWayOn() throws IOException, InterruptedException {
+        Path out = folder.resolve("interrupted");
+        process = start(out, false, "--checkpoint-every", "1000");
+        assumeTrue(answersInterrupts(process), "interrupts are ignored here");
+        await(() -> lines(out) >= 3);
+        new ProcessBuilder("kill", "-INT", "" + process.pid()).start().waitFor();
+        assertThat(process.waitFor()).as(log(out)).isEqualTo(130);
+        long step;
+        try (RunFolder run = RunFolder.open(out)) {
+            step = run.latest(notice -> { }).orElseThrow().step();
+        }
+        assertThat(step).isGreaterThanOrEqualTo(3);
+        assertThat(log(out).lines().toList().getLast()).isEqualTo("Stopped after " + step + " steps; a checkpoint is in "
+                + out + ". Continue with: megabyte4j train --resume --out " + out);
+
+        process = start(out, true);
+        assertThat(process.waitFor()).as(log(out)).isZero();
+        assertThat(log(out).lines().toList().getLast())
+                .isEqualTo("Done: " + STEPS + " steps. The model and its metrics are in " + out + ".");
+        assertSameAsUndisturbed(out);
+    }
+
+    /** False where this process was started in the background of a script, which hands such a setting on. */
+    private static boolean answersInterrupts(Process process) throws IOException {
+        Path status = Path.of("/proc", "" + process.pid(), "status");
+        if (!Files.exists(status)) {
+            return true;
+        }
+        String ignored = Files.readAllLines(status).stream().filter(line -> line.startsWith("SigIgn:")).findFirst()
+                .orElse("0").replaceAll(".*\\s", "");
+        return (Long.parseUnsignedLong(ignored, 16) & 1 << 1) == 0;
+    }
+}

@@ -1,0 +1,68 @@
+package org.megabyte4j.train;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.Named;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.Arguments;
+import org.junit.jupiter.params.provider.MethodSource;
+import org.megabyte4j.data.Sampling;
+import org.megabyte4j.tensor.DType;
+
+/** A run that stops and fails again and again computes the same bits as one that never does. */
+class ResumeTest {
+    private static final long STEPS = 11;
+
+    private static final class Failure extends RuntimeException {
+    }
+
+    static Stream<Arguments> optimizers() {
+        OptimizerOptions any = OptimizerOptions.anyPrecision();
+        return Stream.of(
+                Arguments.of(Named.of("adamw", OptimizerOptions.adamW()), Sampling.RANDOM),
+                Arguments.of(Named.of("adafactor", OptimizerOptions.adafactor()), Sampling.CHUNKS),
+                Arguments.of(Named.of("anyprecision", any), Sampling.SEQUENTIAL),
+                Arguments.of(Named.of("anyprecision with Kahan summation", new OptimizerOptions(any.kind(), any.beta1(),
+                        any.beta2(), any.epsilon(), 0.1, true, false, true, true, DType.BF16, DType.BF16, DType.F32)),
+                        Sampling.RANDOM));
+    }
+
+    @ParameterizedTest
+    @MethodSource("optimizers")
+    void anInterruptedRunComputesTheSameBits(OptimizerOptions optimizer, Sampling sampling, @TempDir Path folder)
+            throws IOException {
+        DataOptions data = TestRun.data(Files.write(folder.resolve("text"), TestRun.text(500, 3)), sampling);
+        TrainOptions options = new TrainOptions(TestRun.BATCH, TestRun.LENGTH, 2, 1, optimizer,
+                new Schedule(Schedule.Kind.COSINE, 1e-2, 3, STEPS));
+        RunOptions run = new RunOptions(STEPS, null, 1, 4, 2, 3);
+        Path whole = folder.resolve("whole");
+        TestRun.train(whole, data, options, run, handle -> { });
+
+        Path parts = folder.resolve("parts");
+        for (long stop : List.of(1, 4, 7)) {     // at once, together with a checkpoint, between two
+            assertThat(TestRun.train(parts, data, options, run, handle -> {
+                if (handle.trainer().stepsDone() == stop) {
+                    handle.run().requestStop();
+                }
+            })).isEqualTo(TrainingRun.Outcome.STOPPED);
+        }
+        assertThatThrownBy(() -> TestRun.train(parts, data, options, run, handle -> {
+            if (handle.trainer().stepsDone() == STEPS - 1) {
+                throw new Failure();             // two steps behind the checkpoint of step 8
+            }
+        })).isInstanceOf(Failure.class);
+        assertThat(TestRun.train(parts, data, options, run, handle -> { })).isEqualTo(TrainingRun.Outcome.FINISHED);
+
+        for (String file : List.of("model.safetensors", "optimizer.safetensors", "config.json")) {
+            assertThat(TestRun.newest(parts, file)).as(file).isEqualTo(TestRun.newest(whole, file));
+        }
+        assertThat(TestRun.timelessMetrics(parts)).isEqualTo(TestRun.timelessMetrics(whole)).hasSize(11 + 4);
+    }
+}
