@@ -7,6 +7,7 @@ import java.nio.channels.Channels;
 import java.nio.channels.FileChannel;
 import java.nio.file.DirectoryStream;
 import java.nio.file.Files;
+import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
 import java.nio.file.StandardOpenOption;
@@ -131,14 +132,22 @@ final class CorpusBuilder implements DocumentSink {
         }
     }
 
-    /** Removes what builds that were killed have left. */
+    /** Removes what builds that were killed have left; others may come and go in the folder meanwhile. */
     private static void deleteAbandoned(Path folder) throws IOException {
         try (DirectoryStream<Path> leftovers = Files.newDirectoryStream(folder, "corpus-*.tmp")) {
             for (Path leftover : leftovers) {
-                if (Files.getLastModifiedTime(leftover).toInstant().isBefore(Instant.now().minus(ABANDONED))) {
+                if (isAbandoned(leftover)) {
                     deleteQuietly(leftover);
                 }
             }
+        }
+    }
+
+    private static boolean isAbandoned(Path leftover) throws IOException {
+        try {
+            return Files.getLastModifiedTime(leftover).toInstant().isBefore(Instant.now().minus(ABANDONED));
+        } catch (NoSuchFileException e) {
+            return false;
         }
     }
 
