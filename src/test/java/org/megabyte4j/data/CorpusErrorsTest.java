@@ -230,8 +230,8 @@ class CorpusErrorsTest {
     @Test
     void namesOfEntriesCannotControlTheTerminal() {
         Path zip = write("a.zip", Trees.zip(Map.of("\u001b[2J\u009b\n.zip", TEXT)));
-        assertRefused(zip, "the entry \uFFFD[2J\uFFFD\uFFFD.zip in " + zip + " is an archive in an archive; unpack " + zip
-                + ", or leave the entry out with a glob");
+        assertRefused(zip, "the entry \uFFFD[2J\uFFFD\uFFFD.zip in " + zip + " is an archive in an archive; unpack "
+                + zip + ", or leave the entry out with a glob");
     }
 
     @Test
