@@ -19,7 +19,7 @@ import org.megabyte4j.tensor.Tensor;
  * ops.fill(graph.gradients(), 0);
  * ops.fill(graph.loss(), 0);
  * graph.forward(ops);
- * graph.lossAndBackward(ops, 1f);
+ * graph.lossAndBackward(ops);
  * }</pre>
  */
 public final class Megabyte {
@@ -104,15 +104,26 @@ public final class Megabyte {
 
     /** Adds the mean cross entropy of all targets that are not padding, in nats, to {@link #loss}; keeps the logits. */
     public void loss(Ops ops) {
-        crossEntropy(ops, null, 1f);
+        ops.countTargets(ids, config.padId(), targetCount);
+        crossEntropy(ops, targetCount, null);
     }
 
     /**
-     * As {@link #loss}, and adds the gradients of {@code gradientScale * loss} to {@link #gradients}. The logits and
-     * whatever forward has kept are used up.
+     * As {@link #loss}, and adds the loss's gradients to {@link #gradients}. The logits and whatever forward has kept
+     * are used up.
      */
-    public void lossAndBackward(Ops ops, float gradientScale) {
-        crossEntropy(ops, logits, gradientScale);
+    public void lossAndBackward(Ops ops) {
+        ops.countTargets(ids, config.padId(), targetCount);
+        lossAndBackward(ops, targetCount);
+    }
+
+    /**
+     * As {@link #lossAndBackward(Ops)} for one of several batches that make one mean: each adds its share of it.
+     *
+     * @param targets I32 {@code [1]}, those of all the batches that are not padding
+     */
+    public void lossAndBackward(Ops ops, Tensor targets) {
+        crossEntropy(ops, targets, logits);
         head.backwardInput(ops, logits, null, dLocal);
         head.backwardWeights(ops, localOutput, logits);
         local.backward(ops, dLocal);
@@ -123,10 +134,8 @@ public final class Megabyte {
         patchEmbedding.backward(ops, ids, asBytes(dGlobal));
     }
 
-    private void crossEntropy(Ops ops, Tensor dLogits, float gradientScale) {
-        ops.countTargets(ids, config.padId(), targetCount);
-        ops.softmaxCrossEntropy(logits, ids.view(ids.elements()), config.padId(), targetCount, loss, dLogits,
-                gradientScale);
+    private void crossEntropy(Ops ops, Tensor targets, Tensor dLogits) {
+        ops.softmaxCrossEntropy(logits, ids.view(ids.elements()), config.padId(), targets, loss, dLogits, 1f);
     }
 
     private long[] patchShape() {

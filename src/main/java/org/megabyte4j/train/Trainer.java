@@ -1,6 +1,7 @@
 package org.megabyte4j.train;
 
 import java.lang.foreign.MemorySegment;
+import java.util.Arrays;
 import org.megabyte4j.backend.Backend;
 import org.megabyte4j.backend.Ops;
 import org.megabyte4j.backend.StepScalars;
@@ -35,6 +36,7 @@ public final class Trainer implements AutoCloseable {
     private final Megabyte graph;
     private final Optimizer optimizer;
     private final Tensor scalars;        // F32 [StepScalars.COUNT]
+    private final Tensor targets;        // I32 [1], of all batches of a step
     private final Tensor gradientNorm;   // F32 [1]
     private final Tensor weightNorm;     // F32 [1]
     private final Ops.Clip clip;
@@ -51,6 +53,7 @@ public final class Trainer implements AutoCloseable {
         graph = Megabyte.forTraining(parameters, options.batch(), options.length(), plan);
         optimizer = options.optimizer().plan(parameters.layout(), plan);
         scalars = plan.tensor(MemoryPlan.Category.INPUTS, "scalars", DType.F32, StepScalars.COUNT);
+        targets = plan.tensor(MemoryPlan.Category.INPUTS, "targets", DType.I32, 1);
         gradientNorm = plan.tensor(MemoryPlan.Category.ACTIVATIONS, "gradientNorm", DType.F32, 1);
         weightNorm = plan.tensor(MemoryPlan.Category.ACTIVATIONS, "weightNorm", DType.F32, 1);
         clip = options.clip() == 0 ? Ops.Clip.NONE : new Ops.Clip(gradientNorm, (float) options.clip());
@@ -101,7 +104,8 @@ public final class Trainer implements AutoCloseable {
     }
 
     /**
-     * One step: forward and backward over each accumulated batch, clipping, optimiser.
+     * One step: forward and backward over each accumulated batch, clipping, optimiser. The accumulated batches count as
+     * one larger batch, in which each target that is not padding weighs the same.
      *
      * @param ids {@code [accumulate, batch, length]}, row-major
      * @throws org.megabyte4j.model.ConfigException if an id lies outside the vocabulary
@@ -112,6 +116,8 @@ public final class Trainer implements AutoCloseable {
             throw new IllegalArgumentException("a step takes " + options.bytesPerStep() + " ids, not " + ids.length);
         }
         Ids.check(ids, parameters.config().vocabularySize());
+        int padId = parameters.config().padId();
+        backend.write(targets, (int) Arrays.stream(ids).filter(id -> id != padId).count());
         backend.write(scalars, scalars(stepsDone + 1).toArray());
         begin.run();
         long batchBytes = graph.ids().bytes();
@@ -134,7 +140,7 @@ public final class Trainer implements AutoCloseable {
 
     private void accumulate(Ops on) {
         graph.forward(on);
-        graph.lossAndBackward(on, 1f / options.accumulate());
+        graph.lossAndBackward(on, targets);
     }
 
     private void update(Ops on) {
@@ -142,9 +148,9 @@ public final class Trainer implements AutoCloseable {
         optimizer.step(on, scalars, clip, parameters.arena(), graph.gradients());
     }
 
-    /** The loss of the last step, before its update: nats per byte, the mean over the accumulated batches. Waits. */
+    /** The loss of the last step, before its update: nats per byte, the mean over all its targets. Waits. */
     public float loss() {
-        return backend.readFloats(graph.loss())[0] / options.accumulate();
+        return backend.readFloats(graph.loss())[0];
     }
 
     /** The global L2 norm of the last step's gradients, before clipping. Waits. */

@@ -58,7 +58,7 @@ final class ModelCheck {
     private List<Check> run(MemoryPlan memory) {
         Ops ops = backend.plan(memory, dry -> {
             graph.forward(dry);
-            graph.lossAndBackward(dry, 1f);
+            graph.lossAndBackward(dry);
         });
         backend.allocate(memory);
         int[] ids = io.ints("input_ids");
@@ -82,7 +82,7 @@ final class ModelCheck {
                 }
             }
         }
-        graph.lossAndBackward(ops, 1f);
+        graph.lossAndBackward(ops);
         for (String name : io.names()) {
             if (name.equals("loss")) {
                 checks.add(Check.relative(name, backend.readFloats(graph.loss())[0], scalar(name), LOSS));

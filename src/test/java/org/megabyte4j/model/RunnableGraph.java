@@ -18,7 +18,7 @@ public final class RunnableGraph implements AutoCloseable {
         ops = backend.plan(plan, dry -> {
             graph.forward(dry);
             if (training) {
-                graph.lossAndBackward(dry, 1f);
+                graph.lossAndBackward(dry);
             } else {
                 graph.loss(dry);
             }
@@ -47,7 +47,7 @@ public final class RunnableGraph implements AutoCloseable {
         ops.fill(graph.gradients(), 0);
         ops.fill(graph.loss(), 0);
         graph.forward(ops);
-        graph.lossAndBackward(ops, 1f);
+        graph.lossAndBackward(ops);
         return backend.readFloats(graph.loss())[0];
     }
 
