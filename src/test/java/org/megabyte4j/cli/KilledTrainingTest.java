@@ -52,7 +52,8 @@ class KilledTrainingTest {
     }
 
     private static Process start(Path out, boolean resume, String... more) throws IOException {
-        List<String> command = new ArrayList<>(List.of(Path.of(System.getProperty("java.home"), "bin", "java").toString(),
+        Path java = Path.of(System.getProperty("java.home"), "bin", "java");
+        List<String> command = new ArrayList<>(List.of(java.toString(),
                 // The plain loops start faster than vectors, which only the second compiler makes fast.
                 "-Xmx128m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "--enable-native-access=ALL-UNNAMED",
                 "-cp", System.getProperty("java.class.path"), Main.class.getName(),
@@ -153,8 +154,8 @@ class KilledTrainingTest {
             step = run.latest(notice -> { }).orElseThrow().step();
         }
         assertThat(step).isGreaterThanOrEqualTo(3);
-        assertThat(log(out).lines().toList().getLast()).isEqualTo("Stopped after " + step + " steps; a checkpoint is in "
-                + out + ". Continue with: megabyte4j train --resume --out " + out);
+        assertThat(log(out).lines().toList().getLast()).isEqualTo("Stopped after " + step
+                + " steps; a checkpoint is in " + out + ". Continue with: megabyte4j train --resume --out " + out);
 
         process = start(out, true);
         assertThat(process.waitFor()).as(log(out)).isZero();
