@@ -4,12 +4,16 @@ MAVEN = src/main/sh/maven.sh
 VERSION := $(shell sed -n 's/.*<version>\(.*\)<.version>.*/\1/p' pom.xml | head -1)
 JVM_FLAGS = --add-modules jdk.incubator.vector --enable-native-access=ALL-UNNAMED -Xmx2g --sun-misc-unsafe-memory-access=allow
 DIST = dist/megabyte4j-$(VERSION)
+PEER_PYTHON = python3
+GOLDEN = ../shared/golden
 
-.PHONY: help test bench dist clean
+.PHONY: help test bench compare dist clean
 
 help:
 	@echo "make test   builds everything and runs all tests"
 	@echo "make bench  runs the micro-benchmarks; some of them with BENCH_ARGS=\"Linear -f 1 -wi 1 -i 3\""
+	@echo "make compare PEER_PYTHON=peer/bin/python"
+	@echo "            times it against PyTorch into docs/benchmarks.md; COMPARE_ARGS=\"--rounds 3 --cases train-small\""
 	@echo "make dist   makes $(DIST), to copy anywhere, and the Maven artifact in target/"
 	@echo "make clean  removes everything that was built"
 
@@ -20,6 +24,9 @@ bench:
 	$(MAVEN) --quiet -f reactor.xml -DskipTests -Prun package
 	java=$$(src/main/dist/lib/find-java.sh) && "$$java/bin/java" $(JVM_FLAGS) -cp "jmh/target/classes:jmh/target/lib/*" \
 	    org.megabyte4j.jmh.Benchmarks jmh/target $(BENCH_ARGS)
+
+compare: dist
+	python3 jmh/compare.py --python "$(PEER_PYTHON)" $(if $(wildcard $(GOLDEN)),--golden "$(GOLDEN)") $(COMPARE_ARGS)
 
 dist:
 	rm -rf $(DIST)

@@ -125,6 +125,7 @@ public final class BenchCommand implements Callable<Integer> {
                 Parameters parameters = Parameters.initialized(config, backend, SEED)) {
             ObjectNode report = JsonNodeFactory.instance.objectNode()
                     .put("implementation", "megabyte4j").put("version", Version.ofThisBuild())
+                    .put("java", Runtime.version().toString())
                     .put("mode", mode.toString())
                     .put("model", model.config == null ? model.preset : model.config.getFileName().toString())
                     .put("variant", config.variant().id()).put("device", backend.name())
