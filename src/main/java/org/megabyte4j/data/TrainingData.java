@@ -34,8 +34,8 @@ public final class TrainingData implements AutoCloseable {
     public static TrainingData split(CorpusSource source, double fraction, int pieces, Path cacheFolder, int eosId,
             LongConsumer progress) {
         if (!(fraction >= 0 && fraction < 1)) {
-            throw new DataException("a validation share of " + fraction + " leaves nothing to train on; use 0 or more,"
-                    + " and less than 1");
+            throw new DataException("a validation share of " + fraction + " is not possible; use 0 or more, and less"
+                    + " than 1");
         }
         if (pieces < 1) {
             throw new DataException("validation data cannot come from " + pieces + " pieces; use at least 1");
