@@ -155,7 +155,7 @@ final class CpuOps implements Ops {
             Tensor logSumExp, Tensor dOut, Tensor dQkv) {
         if (shape.length() <= ShortAttention.LONGEST) {
             shortAttention.backward(shape, segment(qkv), bias, segment(out), segment(logSumExp), segment(dOut),
-                    segment(dQkv));
+                    segment(dQkv), segment(workspace));
         } else {
             tiledAttention.backward(shape, segment(qkv), bias, segment(out), segment(logSumExp), segment(dOut),
                     segment(dQkv), segment(workspace));

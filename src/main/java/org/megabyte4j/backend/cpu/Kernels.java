@@ -21,6 +21,39 @@ interface Kernels {
     /** {@code to += factor * from}. */
     void addScaled(float factor, MemorySegment from, long fromAt, MemorySegment to, long at, int count);
 
+    /**
+     * A small matrix product: {@code out[r] = sum over i of weights[r, i] * rows[i]}, rows of {@code size} elements, plus
+     * what {@code out} holds if {@code add}.
+     */
+    void product(Weights weights, MemorySegment rows, long rowAt, int rowStride, MemorySegment out, long at, int stride,
+            int size, boolean add);
+
+    /**
+     * The left side of a {@link #product}, {@code count} by {@code inner}.
+     *
+     * @param at          its first element
+     * @param rowStride   from one row to the next
+     * @param innerStride from one element of a row to the next
+     */
+    record Weights(MemorySegment memory, long at, int count, int rowStride, int inner, int innerStride) { }
+
+    /**
+     * Softmax of each of some rows, which lie one behind the other, in place.
+     *
+     * @param lse gets each row's log-sum-exp
+     */
+    void softmaxRows(MemorySegment x, long at, int rows, int width, MemorySegment lse, long lseAt);
+
+    /** {@code out = exp(x - shift)} of each of some rows with a shift of its own, in place. */
+    void expRows(MemorySegment x, long at, int rows, int width, MemorySegment shifts, long shiftAt);
+
+    /**
+     * {@code out[column, row] = factor * from[row, column]}; strides are the distances of rows in {@code from}, and of
+     * columns in {@code out}.
+     */
+    void transpose(float factor, MemorySegment from, long fromAt, int rows, int fromStride, int columns,
+            MemorySegment out, long at, int stride);
+
     float dot(MemorySegment a, long aAt, MemorySegment b, long bAt, int count);
 
     float sum(MemorySegment x, long at, int count);
@@ -73,7 +106,7 @@ interface Kernels {
     void addRamp(MemorySegment x, long at, int count, float start, float step);
 
     /** {@code dP = p * (dP - delta) * scale}. */
-    void softmaxBackward(MemorySegment p, MemorySegment dP, long at, int count, float delta, float scale);
+    void softmaxBackward(MemorySegment p, long pAt, MemorySegment dP, long at, int count, float delta, float scale);
 
     /** AdamW over elements of equal decay. */
     void adamW(MemorySegment p, MemorySegment g, MemorySegment m, MemorySegment v, long at, int count, AdamWStep step);

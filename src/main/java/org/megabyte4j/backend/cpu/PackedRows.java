@@ -21,6 +21,11 @@ record PackedRows(AttentionShape shape) {
         return head / (shape.heads() / shape.keyValueHeads());
     }
 
+    /** Whether a query head is the first of those that share keys and values. */
+    boolean beginsGroup(int head) {
+        return head % (shape.heads() / shape.keyValueHeads()) == 0;
+    }
+
     /** In the attention's result, whose rows hold the query heads alone. */
     long out(long row, int head) {
         return row * shape.width() + (long) head * shape.headSize();

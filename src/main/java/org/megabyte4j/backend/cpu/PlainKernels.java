@@ -14,11 +14,11 @@ final class PlainKernels implements Kernels {
      */
     static final MemorySegment ALL = MemorySegment.NULL.reinterpret(Long.MAX_VALUE);
 
-    private static float get(MemorySegment x, long index) {
+    static float get(MemorySegment x, long index) {
         return ALL.get(FLOAT, x.address() + (index << 2));
     }
 
-    private static void set(MemorySegment x, long index, float value) {
+    static void set(MemorySegment x, long index, float value) {
         ALL.set(FLOAT, x.address() + (index << 2), value);
     }
 
@@ -54,6 +54,53 @@ final class PlainKernels implements Kernels {
     public void addScaled(float factor, MemorySegment from, long fromAt, MemorySegment to, long at, int count) {
         for (int i = 0; i < count; i++) {
             set(to, at + i, Math.fma(factor, get(from, fromAt + i), get(to, at + i)));
+        }
+    }
+
+    @Override
+    public void product(Weights weights, MemorySegment rows, long rowAt, int rowStride, MemorySegment out, long at,
+            int stride, int size, boolean add) {
+        for (int r = 0; r < weights.count(); r++) {
+            long weight = weights.at() + (long) r * weights.rowStride();
+            for (int i = 0; i < size; i++) {
+                long to = at + (long) r * stride + i;
+                float sum = add ? get(out, to) : 0;
+                for (int k = 0; k < weights.inner(); k++) {
+                    sum = Math.fma(get(weights.memory(), weight + (long) k * weights.innerStride()),
+                            get(rows, rowAt + i + (long) k * rowStride), sum);
+                }
+                set(out, to, sum);
+            }
+        }
+    }
+
+    @Override
+    public void softmaxRows(MemorySegment x, long at, int rows, int width, MemorySegment lse, long lseAt) {
+        for (int r = 0; r < rows; r++) {
+            long row = at + (long) r * width;
+            float largest = max(x, row, width);
+            exp(x, row, largest, 1, x, row, width);
+            float sum = sum(x, row, width);
+            scale(x, row, width, 1 / sum);
+            set(lse, lseAt + r, (float) (largest + Math.log(sum)));
+        }
+    }
+
+    @Override
+    public void expRows(MemorySegment x, long at, int rows, int width, MemorySegment shifts, long shiftAt) {
+        for (int r = 0; r < rows; r++) {
+            long row = at + (long) r * width;
+            exp(x, row, get(shifts, shiftAt + r), 1, x, row, width);
+        }
+    }
+
+    @Override
+    public void transpose(float factor, MemorySegment from, long fromAt, int rows, int fromStride, int columns,
+            MemorySegment out, long at, int stride) {
+        for (int row = 0; row < rows; row++) {
+            for (int column = 0; column < columns; column++) {
+                set(out, at + row + (long) column * stride, factor * get(from, fromAt + column + (long) row * fromStride));
+            }
         }
     }
 
@@ -200,10 +247,10 @@ final class PlainKernels implements Kernels {
     }
 
     @Override
-    public void softmaxBackward(MemorySegment p, MemorySegment dP, long at, int count, float delta, float scale) {
-        for (int n = 0; n < count; n++) {
-            long i = at + n;
-            set(dP, i, get(p, i) * (get(dP, i) - delta) * scale);
+    public void softmaxBackward(MemorySegment p, long pAt, MemorySegment dP, long at, int count, float delta,
+            float scale) {
+        for (int i = 0; i < count; i++) {
+            set(dP, at + i, get(p, pAt + i) * (get(dP, at + i) - delta) * scale);
         }
     }
 

@@ -190,7 +190,7 @@ final class TiledAttention {
                     float logSumExp = lse.getAtIndex(FLOAT,
                             (sequence * shape.heads() + head) * shape.length() + start + r);
                     kernels.exp(own, row, logSumExp, 1, own, row, visible);
-                    kernels.softmaxBackward(own, gradients, row, visible, kernels.dot(dOut, at, out, at, size), scale);
+                    kernels.softmaxBackward(own, row, gradients, row, visible, kernels.dot(dOut, at, out, at, size), scale);
                     kernels.fill(own, row + visible, columns - visible, 0);
                     kernels.fill(gradients, row + visible, columns - visible, 0);
                 }

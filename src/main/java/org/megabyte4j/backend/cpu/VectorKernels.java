@@ -128,6 +128,108 @@ final class VectorKernels implements Kernels {
     }
 
     @Override
+    public void product(Weights weights, MemorySegment rows, long rowAt, int rowStride, MemorySegment out, long at,
+            int stride, int size, boolean add) {
+        int end = whole(size);
+        if (!add) {
+            for (int r = 0; r < weights.count(); r++) {
+                fill(out, at + (long) r * stride, end, 0);
+            }
+        }
+        long weight = weights.memory().address() + (weights.at() << 2);
+        long row = rows.address() + (rowAt << 2);
+        long to = out.address() + (at << 2);
+        long weightStride = 4L * weights.rowStride();
+        long step = 4L * weights.innerStride();
+        int whole = weights.count() & -4;
+        for (int r = 0; r < weights.count(); r += r < whole ? 4 : 1) {
+            for (int i = 0; i < end; i += LANES) {
+                if (r < whole) {
+                    addProducts4(weight + r * weightStride, weightStride, step, weights.inner(), row + 4L * i,
+                            4L * rowStride, to + 4L * ((long) r * stride + i), 4L * stride);
+                } else {
+                    addProducts(weight + r * weightStride, step, weights.inner(), row + 4L * i, 4L * rowStride,
+                            to + 4L * ((long) r * stride + i));
+                }
+            }
+        }
+        if (end < size) {
+            plain.product(weights, rows, rowAt + end, rowStride, out, at + end, stride, size - end, add);
+        }
+    }
+
+    @Override
+    public void softmaxRows(MemorySegment x, long at, int rows, int width, MemorySegment lse, long lseAt) {
+        for (int r = 0; r < rows; r++) {
+            long row = at + (long) r * width;
+            float largest = max(x, row, width);
+            exp(x, row, largest, 1, x, row, width);
+            float sum = sum(x, row, width);
+            scale(x, row, width, 1 / sum);
+            PlainKernels.set(lse, lseAt + r, (float) (largest + Math.log(sum)));
+        }
+    }
+
+    @Override
+    public void expRows(MemorySegment x, long at, int rows, int width, MemorySegment shifts, long shiftAt) {
+        for (int r = 0; r < rows; r++) {
+            long row = at + (long) r * width;
+            exp(x, row, PlainKernels.get(shifts, shiftAt + r), 1, x, row, width);
+        }
+    }
+
+    /** One vector of four rows of a product. Addresses and strides are in bytes. */
+    private static void addProducts4(long weight, long weightStride, long step, int inner, long row, long rowStride,
+            long out, long stride) {
+        FloatVector s0 = load(out);
+        FloatVector s1 = load(out + stride);
+        FloatVector s2 = load(out + 2 * stride);
+        FloatVector s3 = load(out + 3 * stride);
+        for (int k = 0; k < inner; k++) {
+            FloatVector value = load(row);
+            s0 = broadcast(weight).fma(value, s0);
+            s1 = broadcast(weight + weightStride).fma(value, s1);
+            s2 = broadcast(weight + 2 * weightStride).fma(value, s2);
+            s3 = broadcast(weight + 3 * weightStride).fma(value, s3);
+            weight += step;
+            row += rowStride;
+        }
+        store(s0, out);
+        store(s1, out + stride);
+        store(s2, out + 2 * stride);
+        store(s3, out + 3 * stride);
+    }
+
+    /** One vector of one row of a product. */
+    private static void addProducts(long weight, long step, int inner, long row, long rowStride, long out) {
+        FloatVector sum = load(out);
+        for (int k = 0; k < inner; k++) {
+            sum = broadcast(weight).fma(load(row), sum);
+            weight += step;
+            row += rowStride;
+        }
+        store(sum, out);
+    }
+
+    private static FloatVector load(long address) {
+        return FloatVector.fromMemorySegment(FLOATS, PlainKernels.ALL, address, LITTLE_ENDIAN);
+    }
+
+    private static FloatVector broadcast(long address) {
+        return FloatVector.broadcast(FLOATS, PlainKernels.ALL.get(PlainKernels.FLOAT, address));
+    }
+
+    private static void store(FloatVector value, long address) {
+        value.intoMemorySegment(PlainKernels.ALL, address, LITTLE_ENDIAN);
+    }
+
+    @Override
+    public void transpose(float factor, MemorySegment from, long fromAt, int rows, int fromStride, int columns,
+            MemorySegment out, long at, int stride) {
+        plain.transpose(factor, from, fromAt, rows, fromStride, columns, out, at, stride);
+    }
+
+    @Override
     public float dot(MemorySegment a, long aAt, MemorySegment b, long bAt, int count) {
         FloatVector s0 = FloatVector.zero(FLOATS);
         FloatVector s1 = s0;
@@ -385,12 +487,13 @@ final class VectorKernels implements Kernels {
     }
 
     @Override
-    public void softmaxBackward(MemorySegment p, MemorySegment dP, long at, int count, float delta, float scale) {
+    public void softmaxBackward(MemorySegment p, long pAt, MemorySegment dP, long at, int count, float delta,
+            float scale) {
         int end = whole(count);
         for (int i = 0; i < end; i += LANES) {
-            store(load(p, at + i).mul(load(dP, at + i).sub(delta)).mul(scale), dP, at + i);
+            store(load(p, pAt + i).mul(load(dP, at + i).sub(delta)).mul(scale), dP, at + i);
         }
-        plain.softmaxBackward(p, dP, at + end, count - end, delta, scale);
+        plain.softmaxBackward(p, pAt + end, dP, at + end, count - end, delta, scale);
     }
 
     @Override

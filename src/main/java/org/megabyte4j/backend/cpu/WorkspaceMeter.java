@@ -27,14 +27,15 @@ final class WorkspaceMeter implements Ops {
 
     @Override
     public void causalAttention(AttentionShape shape, Tensor qkv, AttentionBias bias, Tensor out, Tensor logSumExp) {
-        need(shape.length() <= ShortAttention.LONGEST ? ShortAttention.workspace(threads)
+        need(shape.length() <= ShortAttention.LONGEST ? ShortAttention.workspace(shape, threads)
                 : TiledAttention.forwardWorkspace(shape, threads));
     }
 
     @Override
     public void causalAttentionBackward(AttentionShape shape, Tensor qkv, AttentionBias bias, Tensor out,
             Tensor logSumExp, Tensor dOut, Tensor dQkv) {
-        need(shape.length() <= ShortAttention.LONGEST ? 0 : TiledAttention.backwardWorkspace(shape, threads));
+        need(shape.length() <= ShortAttention.LONGEST ? ShortAttention.workspace(shape, threads)
+                : TiledAttention.backwardWorkspace(shape, threads));
     }
 
     @Override
