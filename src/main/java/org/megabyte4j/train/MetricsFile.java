@@ -54,14 +54,17 @@ final class MetricsFile implements AutoCloseable {
         try {
             long end = Files.exists(path) ? replay(path, step, kept) : 0;
             FileChannel file = FileChannel.open(path, StandardOpenOption.CREATE, StandardOpenOption.WRITE);
-            file.truncate(end).position(end);
+            file.truncate(end).position(file.size());
+            if (file.size() < end) {
+                file.write(ByteBuffer.wrap(new byte[] {'\n'}));
+            }
             return new MetricsFile(path, file);
         } catch (IOException e) {
             throw unusable(path, e);
         }
     }
 
-    /** @return where the last line that stays ends */
+    /** @return where the last line that stays ends, which is behind the file's end if its line feed is missing */
     private static long replay(Path path, long step, Consumer<Metric> kept) throws IOException {
         long end = 0;
         try (BufferedReader lines = Files.newBufferedReader(path, StandardCharsets.ISO_8859_1)) {
@@ -74,8 +77,7 @@ final class MetricsFile implements AutoCloseable {
                 kept.accept(metric);
             }
         }
-        // A killed process may have left a last line that is whole but for its end.
-        return Math.min(end, Files.size(path));
+        return end;
     }
 
     /** Null if the line is cut off or was never one of ours. */
