@@ -78,8 +78,9 @@ class TrainingRunTest {
             if (handle.trainer().stepsDone() == at) {
                 poison(handle, value);
             }
-        })).isInstanceOf(TrainException.class).hasMessage(sentence + ", and the run was stopped; the checkpoint of step "
-                + kept + " in " + out + " is good; try a smaller --lr, more --warmup, or --clip 1");
+        })).isInstanceOf(TrainException.class).hasMessage(sentence
+                + ", and the run was stopped; the checkpoint of step " + kept + " in " + out
+                + " is good; try a smaller --lr, more --warmup, or --clip 1");
         assertThat(steps()).endsWith(kept);
         try (Backend backend = CpuBackend.open(1); Parameters good = ModelFiles.load(out, backend, notice -> { })) {
             for (float weight : backend.readFloats(good.arena())) {
