@@ -7,15 +7,30 @@ DIST = dist/megabyte4j-$(VERSION)
 PEER_PYTHON = python3
 GOLDEN = ../shared/golden
 
-.PHONY: help test bench compare dist clean
+.PHONY: help demo test bench compare dist clean
+
+# What make demo learns from and for how long; its run folder.
+DATA = demo
+TIME = 2m
+PROMPT = $(if $(filter demo,$(DATA)),    public )
+RUN = runs/demo-$(shell date +%Y%m%d-%H%M%S)
 
 help:
+	@echo "make demo   trains a small model for about two minutes and lets it write; on your own text with DATA=FILE_OR_FOLDER"
 	@echo "make test   builds everything and runs all tests"
 	@echo "make bench  runs the micro-benchmarks; some of them with BENCH_ARGS=\"Linear -f 1 -wi 1 -i 3\""
 	@echo "make compare PEER_PYTHON=peer/bin/python"
 	@echo "            times it against PyTorch into docs/benchmarks.md; COMPARE_ARGS=\"--rounds 3 --cases train-small\""
 	@echo "make dist   makes $(DIST), to copy anywhere, and the Maven artifact in target/"
 	@echo "make clean  removes everything that was built"
+
+demo: RUN := $(RUN)
+demo:
+	$(MAVEN) --quiet -DskipTests -Prun package
+	$(DIST)/bin/megabyte4j train --data "$(DATA)" --preset small --batch 4 --seq-len 256 --lr 0.002 --max-time $(TIME) --out "$(RUN)"
+	@echo; echo "What the model writes by itself:"; echo
+	$(DIST)/bin/megabyte4j generate "$(RUN)" --prompt "$(PROMPT)" --max-bytes 500 --seed 1
+	@echo; echo "The loss curve is $(RUN)/loss.png. More text: $(DIST)/bin/megabyte4j generate $(RUN)"
 
 test:
 	$(MAVEN) -f reactor.xml verify
