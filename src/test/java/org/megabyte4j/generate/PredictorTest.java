@@ -3,8 +3,11 @@ package org.megabyte4j.generate;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.within;
 
+import java.lang.reflect.Proxy;
+import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.concurrent.atomic.AtomicInteger;
 import net.jqwik.api.ForAll;
 import net.jqwik.api.Property;
 import net.jqwik.api.constraints.IntRange;
@@ -88,6 +91,41 @@ class PredictorTest {
                 assertLogits(predictor, sequence, 1, row(expected, prefix, config.vocabularySize()), TOLERANCES[index]);
             }
         }
+    }
+
+    /** A backend that counts how often each of the things that it was asked to record is run. */
+    private static Backend counting(Backend backend, List<AtomicInteger> counts) {
+        return (Backend) Proxy.newProxyInstance(Backend.class.getClassLoader(), new Class<?>[] {Backend.class},
+                (proxy, method, arguments) -> {
+                    Object result = method.invoke(backend, arguments);
+                    if (!method.getName().equals("record")) {
+                        return result;
+                    }
+                    var count = new AtomicInteger();
+                    counts.add(count);
+                    return (Runnable) () -> {
+                        count.incrementAndGet();
+                        ((Runnable) result).run();
+                    };
+                });
+    }
+
+    @ParameterizedTest
+    @EnumSource
+    void theGlobalModelRunsOncePerPatchAndTheLocalOneOncePerByte(Variant variant) {
+        MegabyteConfig config = TestModels.config(variant, 4);
+        List<AtomicInteger> counts = new ArrayList<>();
+        try (Backend backend = new ReferenceBackend(); Parameters parameters = TestModels.random(config, backend, 2);
+                Predictor predictor = new AlignedPredictor(counting(backend, counts), parameters, 1, 40)) {
+            Sequence sequence = new Sequence(0, TestModels.ids(8, config.vocabularySize(), 1), 32);
+            predictor.start(List.of(sequence));
+            for (int t = 8; t < 36; t++) {
+                predictor.step();
+                assertThat(predictor.position(0)).isEqualTo(t);
+                sequence.append(1, null);
+            }
+        }
+        assertThat(counts).extracting(AtomicInteger::get).containsExactlyInAnyOrder(7, 28);
     }
 
     /** Left padding as the definition says, by hand. */
