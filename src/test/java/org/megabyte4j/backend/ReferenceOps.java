@@ -404,12 +404,12 @@ final class ReferenceOps implements Ops {
             for (long v = 0; v < vocabulary; v++) {
                 sum += exp(View.of(logits).get(r * vocabulary + v) - largest);
             }
-            double logSumExp = largest + log(sum);
             if (!ignored) {
-                View.of(loss).add(0, (logSumExp - View.of(logits).get(r * vocabulary + target)) / counted);
+                double below = largest - View.of(logits).get(r * vocabulary + target);
+                View.of(loss).add(0, (below + log(sum)) / counted);
             }
             for (long v = 0; dLogits != null && v < vocabulary; v++) {
-                double p = exp(View.of(logits).get(r * vocabulary + v) - logSumExp);
+                double p = exp(View.of(logits).get(r * vocabulary + v) - largest) / sum;
                 double gradient = ignored ? 0 : (p - (v == target ? 1 : 0)) / counted * gradientScale;
                 View.of(dLogits).set(r * vocabulary + v, gradient);
             }
@@ -451,16 +451,68 @@ final class ReferenceOps implements Ops {
         }
     }
 
+    /** Algorithms 4 to 6 of the paper (arXiv 1804.04235), matrix by matrix; a vector keeps all its squares. */
     @Override
     public void adafactor(AdafactorSettings settings, ParameterLayout layout, boolean[] decays, Tensor scalars,
             Clip clip, Tensor parameters, Tensor gradients, Tensor state) {
-        throw new UnsupportedOperationException("Adafactor is held against the golden data");
+        View p = View.of(parameters);
+        double memory = View.of(scalars).get(3);
+        List<ParameterLayout.Entry> entries = layout.entries();
+        long at = 0;
+        for (int e = 0; e < entries.size(); e++) {
+            ParameterLayout.Entry entry = entries.get(e);
+            int count = (int) entry.elements();
+            boolean matrix = entry.shape().length == 2;
+            int columns = matrix ? (int) entry.shape()[1] : 1;
+            int rows = count / columns;
+            double[] g = new double[count];
+            double[] rowMeans = new double[rows];
+            double[] columnMeans = new double[columns];
+            double parameterSquares = 0;
+            for (int i = 0; i < count; i++) {
+                g[i] = View.of(gradients).get(entry.offset() + i) * factor(clip);
+                rowMeans[i / columns] += (g[i] * g[i] + settings.epsilon1()) / columns;
+                columnMeans[i % columns] += (g[i] * g[i] + settings.epsilon1()) / rows;
+                parameterSquares += p.get(entry.offset() + i) * p.get(entry.offset() + i) / count;
+            }
+            double meanOfRows = 0;
+            for (int r = 0; r < rows; r++) {
+                rowMeans[r] = mixed(View.of(state), at++, memory, rowMeans[r]);
+                meanOfRows += rowMeans[r] / rows;
+            }
+            for (int c = 0; matrix && c < columns; c++) {
+                columnMeans[c] = mixed(View.of(state), at++, memory, columnMeans[c]);
+            }
+            double updateSquares = 0;
+            for (int i = 0; i < count; i++) {
+                g[i] /= sqrt(matrix ? rowMeans[i / columns] * columnMeans[i % columns] / meanOfRows : rowMeans[i]);
+                updateSquares += g[i] * g[i] / count;
+            }
+            double rate = View.of(scalars).get(0)
+                    * (settings.scaleParameter() ? max(settings.epsilon2(), sqrt(parameterSquares)) : 1);
+            double decay = !decays[e] ? 0 : settings.dynamicWeightDecay() ? rate * rate : settings.weightDecay();
+            for (int i = 0; i < count; i++) {
+                double update = g[i] / max(1, sqrt(updateSquares) / settings.clipThreshold());
+                p.set(entry.offset() + i, p.get(entry.offset() + i) * (1 - rate * decay) - rate * update);
+            }
+        }
     }
 
+    /** Moves a running mean of the state. */
+    private static double mixed(View state, long at, double memory, double value) {
+        state.set(at, memory * state.get(at) + (1 - memory) * value);
+        return state.get(at);
+    }
+
+    /** AdamW; what is compensated for is the rounding that there is none of here. */
     @Override
     public void anyPrecisionAdamW(AdamWSettings settings, ParameterLayout layout, boolean[] decays, Tensor scalars,
             Clip clip, Tensor parameters, Tensor gradients, Tensor firstMoment, Tensor secondMoment,
             Tensor compensation) {
-        throw new UnsupportedOperationException("AnyPrecisionAdamW is held against the golden data");
+        adamW(settings, layout, decays, scalars, clip, parameters, gradients, firstMoment, secondMoment);
+        for (long i = 0; compensation != null && i < compensation.elements(); i++) {
+            View.of(parameters).add(i, View.of(compensation).get(i));
+            View.of(compensation).set(i, 0);
+        }
     }
 }

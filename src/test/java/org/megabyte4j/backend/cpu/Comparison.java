@@ -36,13 +36,39 @@ final class Comparison {
         }
 
         Tensor normal(double deviation, long... shape) {
-            Tensor tensor = plan.tensor(MemoryPlan.Category.ACTIVATIONS, "t" + floats.size(), DType.F32, shape);
-            float[] values = new float[(int) tensor.elements()];
+            return normal(0, deviation, shape);
+        }
+
+        Tensor normal(double mean, double deviation, long... shape) {
+            float[] values = new float[(int) Tensor.elements(shape)];
             for (int i = 0; i < values.length; i++) {
-                values[i] = (float) (deviation * random.nextGaussian());
+                values[i] = (float) (mean + deviation * random.nextGaussian());
             }
+            return values(values, shape);
+        }
+
+        double nextGaussian() {
+            return random.nextGaussian();
+        }
+
+        Tensor values(float[] values, long... shape) {
+            Tensor tensor = plan.tensor(MemoryPlan.Category.ACTIVATIONS, "t" + floats.size(), DType.F32, shape);
             floats.put(tensor, values);
             return tensor;
+        }
+
+        Tensor zeros(long... shape) {
+            return values(new float[(int) Tensor.elements(shape)], shape);
+        }
+
+        /** Whole numbers from 0 to {@code bound}, exclusive. */
+        Tensor ids(int bound, long... shape) {
+            return ints(random.ints(Tensor.elements(shape), 0, bound).toArray()).view(shape);
+        }
+
+        /** Scratch of a dtype that is not compared. */
+        Tensor scratch(DType dtype, long... shape) {
+            return plan.scratch("s" + plan.regions().size(), dtype, shape);
         }
 
         Tensor ints(int... values) {

@@ -1,0 +1,183 @@
+package org.megabyte4j.backend.cpu;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import java.util.Arrays;
+import java.util.List;
+import java.util.Map;
+import java.util.function.Consumer;
+import java.util.function.Function;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.AfterAll;
+import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.MethodSource;
+import org.megabyte4j.backend.Ops;
+import org.megabyte4j.backend.StepScalars;
+import org.megabyte4j.tensor.ParameterLayout;
+import org.megabyte4j.tensor.Tensor;
+
+/** Three steps of each optimiser in float32 against double precision, on every provider. */
+class OptimizersTest {
+    private static final double TOLERANCE = 1e-6;
+
+    /** Matrices, vectors and single elements, with gaps and without; the last one is worth several threads. */
+    private static final ParameterLayout LAYOUT = ParameterLayout.builder().add("a", true, 3, 5).append("b", true, 4, 5)
+            .add("c", false, 7).add("d", false, 1).add("e", true, 33, 17).add("f", false, 17).add("g", true, 1, 9)
+            .add("h", true, 9, 1).add("i", false, 65).add("j", true, 120, 281).build();
+    private static final boolean[] DECAYS = {true, true, false, false, true, false, true, true, false, true};
+
+    private static CpuBackends backends;
+
+    @BeforeAll
+    static void open() {
+        backends = new CpuBackends();
+    }
+
+    @AfterAll
+    static void close() {
+        backends.close();
+    }
+
+    /** One step of an optimiser. */
+    private interface Step {
+        void run(Ops ops, Tensor scalars, Ops.Clip clip, Tensor parameters, Tensor gradients);
+    }
+
+    /** Gives an optimiser with its state among the tensors. */
+    private interface Optimizer extends Function<Comparison.Tensors, Step> { }
+
+    private static Function<Comparison.Tensors, Consumer<Ops>> work(Optimizer optimizer, float maxNorm) {
+        return t -> {
+            Tensor parameters = t.changed("parameters", arena(t, 0.5));
+            Tensor norm = t.result("norm", 1);
+            Ops.Clip clip = maxNorm == Float.POSITIVE_INFINITY ? Ops.Clip.NONE : new Ops.Clip(norm, maxNorm);
+            Step step = optimizer.apply(t);
+            Tensor[] gradients = new Tensor[3];
+            Tensor[] scalars = new Tensor[3];
+            for (int k = 0; k < 3; k++) {
+                gradients[k] = arena(t, 1);
+                scalars[k] = t.values(new StepScalars(0.01f / (k + 1), (float) (1 - Math.pow(0.9, k + 1)),
+                        (float) (1 - Math.pow(0.999, k + 1)), (float) (1 - Math.pow(k + 1, -0.8))).toArray(), 4);
+            }
+            return ops -> {
+                for (int k = 0; k < 3; k++) {
+                    ops.norm(gradients[k], norm);
+                    step.run(ops, scalars[k], clip, parameters, gradients[k]);
+                }
+            };
+        };
+    }
+
+    /** Random numbers in the layout of the parameters, zeros in its gaps. */
+    private static Tensor arena(Comparison.Tensors t, double deviation) {
+        float[] values = new float[(int) LAYOUT.elements()];
+        for (ParameterLayout.Entry entry : LAYOUT.entries()) {
+            for (int i = 0; i < entry.elements(); i++) {
+                values[(int) entry.offset() + i] = (float) (deviation * t.nextGaussian());
+            }
+        }
+        return t.values(values, values.length);
+    }
+
+    private static Optimizer adamW(double weightDecay) {
+        var settings = new Ops.AdamWSettings(0.9, 0.999, 1e-8, weightDecay);
+        return t -> {
+            Tensor first = t.changed("first moment", t.zeros(LAYOUT.elements()));
+            Tensor second = t.changed("second moment", t.zeros(LAYOUT.elements()));
+            return (ops, scalars, clip, p, g) ->
+                    ops.adamW(settings, LAYOUT, DECAYS, scalars, clip, p, g, first, second);
+        };
+    }
+
+    private static Optimizer anyPrecision(double weightDecay, boolean compensated) {
+        var settings = new Ops.AdamWSettings(0.9, 0.999, 1e-8, weightDecay);
+        return t -> {
+            Tensor first = t.changed("first moment", t.zeros(LAYOUT.elements()));
+            Tensor second = t.changed("second moment", t.zeros(LAYOUT.elements()));
+            Tensor compensation = compensated ? t.zeros(LAYOUT.elements()) : null;
+            return (ops, scalars, clip, p, g) -> ops.anyPrecisionAdamW(settings, LAYOUT, DECAYS, scalars, clip, p, g,
+                    first, second, compensation);
+        };
+    }
+
+    private static Optimizer adafactor(Ops.AdafactorSettings settings) {
+        return t -> {
+            Tensor state = t.changed("state", t.zeros(Ops.adafactorStateElements(LAYOUT)));
+            return (ops, scalars, clip, p, g) ->
+                    ops.adafactor(settings, LAYOUT, DECAYS, scalars, clip, p, g, state);
+        };
+    }
+
+    static Stream<Optimizer> optimizers() {
+        return Stream.of(adamW(0), adamW(0.1), anyPrecision(0, false), anyPrecision(0.1, false),
+                anyPrecision(0.1, true), adafactor(new Ops.AdafactorSettings(1e-30f, 1e-3f, 1, true, 0, false)),
+                adafactor(new Ops.AdafactorSettings(1e-30f, 1e-3f, 1, true, 0.1f, false)),
+                adafactor(new Ops.AdafactorSettings(1e-30f, 1e-3f, 0.5f, true, 0, true)),
+                adafactor(new Ops.AdafactorSettings(1e-3f, 2, 1, true, 0, false)),
+                adafactor(new Ops.AdafactorSettings(1e-30f, 1e-3f, 1, false, 0.1f, false)));
+    }
+
+    @ParameterizedTest
+    @MethodSource("optimizers")
+    void threeStepsWithAndWithoutClipping(Optimizer optimizer) {
+        Comparison.check(backends.all(), TOLERANCE, work(optimizer, Float.POSITIVE_INFINITY));
+        Comparison.check(backends.all(), TOLERANCE, work(optimizer, 1));
+    }
+
+    @ParameterizedTest
+    @MethodSource("optimizers")
+    void gradientsBelowTheLargestNormAreLeftAsTheyAre(Optimizer optimizer) {
+        CpuBackend backend = backends.all().getFirst();
+        Map<String, float[]> without = Comparison.run(backend, work(optimizer, Float.POSITIVE_INFINITY));
+        Map<String, float[]> with = Comparison.run(backend, work(optimizer, 1e6f));
+        without.forEach((name, values) -> assertThat(with.get(name)).as(name).isEqualTo(values));
+    }
+
+    @ParameterizedTest
+    @MethodSource("optimizers")
+    void gapsBetweenParametersStayZero(Optimizer optimizer) {
+        boolean[] used = new boolean[(int) LAYOUT.elements()];
+        LAYOUT.entries().forEach(e ->
+                Arrays.fill(used, (int) e.offset(), (int) (e.offset() + e.elements()), true));
+        for (CpuBackend backend : List.of(backends.all().getFirst(), backends.all().getLast())) {
+            float[] parameters = Comparison.run(backend, work(optimizer, 1)).get("parameters");
+            for (int i = 0; i < used.length; i++) {
+                assertThat(used[i] || parameters[i] == 0).as("element %d in a gap: %s", i, parameters[i]).isTrue();
+            }
+        }
+    }
+
+    /** Squares of such gradients do not fit float32. */
+    @Test
+    void theNormOfTinyAndHugeGradients() {
+        for (double size : new double[] {1e-30, 1e30}) {
+            for (int count : new int[] {1, 7, 65_536, 200_003}) {
+                Comparison.check(backends.all(), 1e-7, t -> {
+                    Tensor x = t.normal(size, count);
+                    Tensor norm = t.result("norm", 1);
+                    return ops -> ops.norm(x, norm);
+                });
+            }
+        }
+    }
+
+    @Test
+    void theNormIsTheSameForAnyNumberOfThreads() {
+        float[] expected = norm(1);
+        for (int threads : new int[] {2, 3, 5, 8}) {
+            assertThat(norm(threads)).isEqualTo(expected);
+        }
+    }
+
+    private static float[] norm(int threads) {
+        try (CpuBackend backend = CpuBackend.open(threads)) {
+            return Comparison.run(backend, t -> {
+                Tensor x = t.random(400_001);
+                Tensor norm = t.result("norm", 1);
+                return ops -> ops.norm(x, norm);
+            }).get("norm");
+        }
+    }
+}
