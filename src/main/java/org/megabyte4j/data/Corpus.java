@@ -34,7 +34,7 @@ public final class Corpus implements AutoCloseable {
      * folder, which later calls use again while no file of the source has changed in path, size or time, and which is
      * made anew if it is damaged. All of the content is read once, for the fingerprint.
      *
-     * @param cacheFolder is made when it is needed
+     * @param cacheFolder is made when it is needed; must not be part of the data
      * @param eosId       the id between documents
      * @param progress    hears from time to time how many bytes a new corpus file has so far
      * @throws DataException if data is missing, empty, unreadable or damaged, or does not fit the disk
@@ -64,6 +64,10 @@ public final class Corpus implements AutoCloseable {
             LongConsumer progress, CorpusBuilder.Limits limits) {
         byte[] key = listing.key();
         Path path = cacheFolder.resolve("corpus-" + Fingerprint.hex(key).substring(0, 24) + ".bin");
+        if (listing.wouldHold(path)) {
+            throw new DataException("the cache folder " + cacheFolder + " lies in a folder of the data, and what is"
+                    + " written there would be data too; choose another cache folder");
+        }
         try {
             CorpusFile file = Files.isRegularFile(path) ? CorpusFile.open(path, key) : null;
             if (file == null) {
@@ -106,8 +110,8 @@ public final class Corpus implements AutoCloseable {
     }
 
     /**
-     * SHA-256 over the documents, in hexadecimal. Does not depend on where they lie or how they are packed: a folder and
-     * a zip file of it have the same.
+     * SHA-256 over the documents, in hexadecimal. Does not depend on where they lie or how they are packed: a folder
+     * and a zip file of it have the same.
      */
     public String fingerprint() {
         return Fingerprint.hex(file.fingerprint());

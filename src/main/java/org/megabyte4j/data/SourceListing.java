@@ -1,5 +1,6 @@
 package org.megabyte4j.data;
 
+import java.io.File;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.charset.StandardCharsets;
@@ -9,6 +10,7 @@ import java.nio.file.Path;
 import java.nio.file.attribute.BasicFileAttributes;
 import java.security.MessageDigest;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.Comparator;
 import java.util.HashSet;
 import java.util.List;
@@ -128,6 +130,21 @@ final class SourceListing {
             case GZIP, ZSTD -> accepts(name) || accepts(name.substring(0, name.lastIndexOf('.')));
             case ZIP -> true;
         };
+    }
+
+    /** Whether a file would be listed if it were there. */
+    boolean wouldHold(Path file) {
+        for (Path path : source.paths()) {
+            Path folder = path.toAbsolutePath().normalize();
+            Path absolute = file.toAbsolutePath().normalize();
+            if (absolute.startsWith(folder) && !absolute.equals(folder)) {
+                String name = folder.relativize(absolute).toString().replace(File.separatorChar, '/');
+                if (belongs(name) && Arrays.stream(name.split("/")).noneMatch(SourceListing::isHidden)) {
+                    return true;
+                }
+            }
+        }
+        return false;
     }
 
     private void addFile(Path path, String name, BasicFileAttributes attributes) {

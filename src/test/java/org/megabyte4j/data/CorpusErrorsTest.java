@@ -266,6 +266,21 @@ class CorpusErrorsTest {
     }
 
     @Test
+    void aCacheFolderInTheData() {
+        write("a", TEXT);
+        write("b", TEXT);
+        String message = " lies in a folder of the data, and what is written there would be data too; choose another"
+                + " cache folder";
+        CorpusSource all = CorpusSource.of(data);
+        for (Path inside : List.of(data, data.resolve("c/d"), data.resolve("../data/c"))) {
+            assertThatThrownBy(() -> Corpus.open(all, inside, Trees.EOS, done -> { })).isInstanceOf(DataException.class)
+                    .hasMessage("the cache folder " + inside + message);
+        }
+        Corpus.open(all, data.resolve(".cache/c"), Trees.EOS, done -> { }).close();
+        Corpus.open(new CorpusSource(List.of(data), List.of("?")), data.resolve("c"), Trees.EOS, done -> { }).close();
+    }
+
+    @Test
     void aFileThatVanishesWhileOthersAreRead() {
         write("a", TEXT);
         Path second = write("b", TEXT);
