@@ -20,7 +20,8 @@ public final class Evaluator {
     private final Backend backend;
     private final Megabyte graph;
     private final Ops ops;
-    private final int[] ids;
+    private final int batchIds;
+    private int[] ids;   // taken with the first evaluation: a plan alone needs none
 
     /**
      * Plans an evaluation; its memory is the plan's.
@@ -34,7 +35,7 @@ public final class Evaluator {
         this.backend = backend;
         graph = Megabyte.forEvaluation(parameters, batch, length, plan);
         ops = backend.plan(plan, this::enqueue);
-        ids = new int[Math.multiplyExact(batch, length)];
+        batchIds = Math.multiplyExact(batch, length);
     }
 
     private void enqueue(Ops on) {
@@ -70,6 +71,7 @@ public final class Evaluator {
      */
     public Optional<Result> evaluate(EvaluationBlocks data, long most, LongPredicate goOn) {
         long batches = Math.min(most, data.batches());
+        ids = ids == null ? new int[batchIds] : ids;
         double sum = 0;
         long targets = 0;
         for (long i = 0; i < batches; i++) {
