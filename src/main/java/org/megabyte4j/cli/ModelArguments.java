@@ -70,8 +70,17 @@ final class ModelArguments {
             }
         }
         MegabyteConfig config = origin.config != null ? read(origin.config)
-                : Presets.named(origin.preset == null ? DEFAULT_PRESET : origin.preset);
+                : preset(origin.preset == null ? DEFAULT_PRESET : origin.preset);
         return variant == null ? config : config.withVariant(named(variant));
+    }
+
+    private static MegabyteConfig preset(String name) {
+        if (!Presets.all().containsKey(name)) {
+            Nearest.to(name, Presets.all().keySet()).ifPresent(preset -> {
+                throw new MegabyteException("there is no preset \"" + name + "\"; did you mean " + preset + "?");
+            });
+        }
+        return Presets.named(name);
     }
 
     private static MegabyteConfig read(Path file) {
