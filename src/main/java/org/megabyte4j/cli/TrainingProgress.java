@@ -20,16 +20,19 @@ final class TrainingProgress implements TrainingListener, AutoCloseable {
     private final RunOptions options;
     private final long firstStep;
     private final long start = System.nanoTime();
-    private final boolean timed;     // the end is known in seconds rather than in steps
+    private final boolean counted;   // the end is known in steps
+    private final boolean timed;     // it is only known in seconds
     private final ProgressBar bar;   // null without a terminal
     private String validated = "";
     private long lastLine = Long.MIN_VALUE;
 
-    private TrainingProgress(PrintWriter err, RunOptions options, long firstStep, boolean onTerminal) {
+    /** @param firstStep steps done before this process */
+    TrainingProgress(PrintWriter err, RunOptions options, long firstStep, boolean onTerminal) {
         this.err = err;
         this.options = options;
         this.firstStep = firstStep;
-        timed = options.steps() == Long.MAX_VALUE;
+        counted = options.steps() != Long.MAX_VALUE;
+        timed = !counted && options.maxTime() != null;
         bar = onTerminal ? bar() : null;
     }
 
@@ -42,7 +45,7 @@ final class TrainingProgress implements TrainingListener, AutoCloseable {
     private ProgressBar bar() {
         return new ProgressBarBuilder().setTaskName("train").setStyle(ProgressBarStyle.ASCII)
                 .setUpdateIntervalMillis(500)
-                .setInitialMax(timed ? options.maxTime().toSeconds() : options.steps())
+                .setInitialMax(timed ? options.maxTime().toSeconds() : counted ? options.steps() : -1)
                 .startsFrom(timed ? 0 : firstStep, Duration.ZERO)
                 .setUnit(timed ? " s" : " steps", 1)
                 .setEtaFunction(state -> left())
@@ -53,7 +56,7 @@ final class TrainingProgress implements TrainingListener, AutoCloseable {
     private Optional<Duration> left() {
         Duration elapsed = Duration.ofNanos(System.nanoTime() - start);
         Duration left = options.maxTime() == null ? null : options.maxTime().minus(elapsed);
-        if (!timed && step > firstStep) {
+        if (counted && step > firstStep) {
             Duration steps = Duration.ofNanos((long) ((double) elapsed.toNanos() / (step - firstStep)
                     * (options.steps() - step)));
             left = left == null || steps.compareTo(left) < 0 ? steps : left;
@@ -90,7 +93,7 @@ final class TrainingProgress implements TrainingListener, AutoCloseable {
         if (lastLine == Long.MIN_VALUE || now - lastLine >= BETWEEN_LINES.toNanos() || taken.step() == options.steps()) {
             lastLine = now;
             err.printf(Locale.ROOT, "step %,d%s: %s%s%n", taken.step(),
-                    timed ? "" : String.format(Locale.ROOT, " of %,d", options.steps()), figures,
+                    counted ? String.format(Locale.ROOT, " of %,d", options.steps()) : "", figures,
                     left().map(time -> ", " + clock(time) + " left").orElse(""));
         }
     }
