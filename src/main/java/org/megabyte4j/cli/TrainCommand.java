@@ -13,7 +13,6 @@ import java.util.List;
 import java.util.Locale;
 import java.util.concurrent.Callable;
 import java.util.stream.Stream;
-import org.megabyte4j.MegabyteException;
 import org.megabyte4j.backend.Backend;
 import org.megabyte4j.checkpoint.Checkpoint;
 import org.megabyte4j.checkpoint.LocalHeads;
@@ -27,6 +26,7 @@ import org.megabyte4j.data.TrainingData;
 import org.megabyte4j.model.Initializer;
 import org.megabyte4j.model.MegabyteConfig;
 import org.megabyte4j.model.Parameters;
+import org.megabyte4j.train.Bookkeeping;
 import org.megabyte4j.train.DataOptions;
 import org.megabyte4j.train.Evaluator;
 import org.megabyte4j.train.Recipe;
@@ -50,7 +50,6 @@ import picocli.CommandLine.Spec;
 public final class TrainCommand implements Callable<Integer> {
     /** What a shell reports for a program that ended with SIGINT. */
     private static final int INTERRUPTED = 130;
-    private static final long DEFAULT_VALIDATION_BYTES = 256 << 10;
 
     @Mixin
     private DataArguments data;
@@ -80,25 +79,8 @@ public final class TrainCommand implements Callable<Integer> {
             description = "Of fresh weights and of the batches; default 1.")
     private Long seed;
 
-    @Option(names = "--checkpoint-every", paramLabel = "N", defaultValue = "500",
-            description = "Steps from one checkpoint to the next; default ${DEFAULT-VALUE}.")
-    private long checkpointEvery;
-
-    @Option(names = "--keep", paramLabel = "N", defaultValue = "2",
-            description = "How many of the newest checkpoints are kept; default ${DEFAULT-VALUE}.")
-    private int keep;
-
-    @Option(names = "--eval-every", paramLabel = "N", defaultValue = "250",
-            description = "Steps from one validation to the next; 0 for only at the end; default ${DEFAULT-VALUE}.")
-    private long validateEvery;
-
-    @Option(names = "--eval-bytes", paramLabel = "N", defaultValue = "" + DEFAULT_VALIDATION_BYTES,
-            description = "About how many bytes to validate on, spread over the held-out data; default ${DEFAULT-VALUE}.")
-    private long validationBytes;
-
-    @Option(names = "--log-every", paramLabel = "N", defaultValue = "1",
-            description = "Steps from one line of metrics.jsonl to the next; default ${DEFAULT-VALUE}.")
-    private long logEvery;
+    @Mixin
+    private BookkeepingArguments bookkeeping;
 
     @Option(names = "--plan", description = "Print the memory that this would take, and stop.")
     private boolean plan;
@@ -122,17 +104,18 @@ public final class TrainCommand implements Callable<Integer> {
             return printPlan(config, options);
         }
         DataOptions source = data.options(null, sampling);
-        RunOptions run = runOptions(options);
+        RunOptions run = runOptions(options, null);
         Path folder = out != null ? out : Path.of("runs", LocalDateTime.now()
                 .format(DateTimeFormatter.ofPattern("yyyyMMdd-HHmmss")));
         requireUnused(folder);
         try (Backend backend = device.open();
                 Session session = new Session(config, options, backend);
                 TrainingData opened = open(source, config)) {
-            Recipe recipe = new Recipe(or(seed, 1L), options, source, opened.fingerprint(), device(backend));
+            Recipe recipe = new Recipe(or(seed, 1L), options, source, run.bookkeeping(), opened.fingerprint(),
+                    device(backend));
             session.prepare(opened, recipe);
+            session.trainer.allocate(session.parameters.plan());
             try (RunFolder runFolder = RunFolder.create(folder)) {
-                session.trainer.allocate(session.parameters.plan());
                 if (model.initialModel() == null) {
                     Initializer.initialize(session.parameters, backend, recipe.seed());
                 } else {
@@ -163,10 +146,10 @@ public final class TrainCommand implements Callable<Integer> {
                 return printPlan(config, options);
             }
             try (Backend backend = device.open()) {
+                RunOptions run = runOptions(options, stored.bookkeeping());
                 Recipe recipe = new Recipe(or(seed, stored.seed()), options, data.options(stored.data(), sampling),
-                        stored.fingerprint(), device(backend));
+                        run.bookkeeping(), stored.fingerprint(), device(backend));
                 stored.requireSame(recipe);
-                RunOptions run = runOptions(options);
                 if (checkpoint.step() >= run.steps()) {
                     throw new TrainException("all " + run.steps() + " steps of " + out + " are done; "
                             + (options.schedule().isExtensible() ? "give more --steps, or start"
@@ -202,11 +185,8 @@ public final class TrainCommand implements Callable<Integer> {
         return 0;
     }
 
-    private RunOptions runOptions(TrainOptions options) {
-        if (validationBytes < 1) {
-            throw new TrainException("--eval-bytes " + validationBytes + " is not possible; use at least 1");
-        }
-        return new RunOptions(options.schedule().steps(), maxTime, logEvery, checkpointEvery, keep, validateEvery);
+    private RunOptions runOptions(TrainOptions options, Bookkeeping stored) {
+        return new RunOptions(options.schedule().steps(), maxTime, bookkeeping.options(stored));
     }
 
     private TrainingData open(DataOptions options, MegabyteConfig config) {
@@ -262,8 +242,9 @@ public final class TrainCommand implements Callable<Integer> {
                     options.length(), padId, recipe.seed());
             CorpusPart heldOut = opened.validation();
             if (heldOut.length() > 0) {
+                long batchBytes = (long) options.batch() * options.length();
                 validation = new Validation(evaluator, new EvaluationBlocks(heldOut, options.batch(), options.length(),
-                        padId), Math.max(1, validationBytes / ((long) options.batch() * options.length())));
+                        padId), Math.max(1, recipe.bookkeeping().validationBytes() / batchBytes));
             }
         }
 

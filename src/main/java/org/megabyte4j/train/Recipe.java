@@ -22,6 +22,7 @@ import org.megabyte4j.checkpoint.Checkpoint;
  * @param seed        of fresh weights and of the batches
  * @param options     optimiser, schedule and sizes
  * @param data        where the data comes from and how it is drawn
+ * @param bookkeeping what the run writes down, and how often
  * @param fingerprint of the data's content and division
  * @param device      what computes; another one may round differently
  */
@@ -29,6 +30,7 @@ public record Recipe(
         @JsonProperty("seed") long seed,
         @JsonProperty("options") TrainOptions options,
         @JsonProperty("data") DataOptions data,
+        @JsonProperty("bookkeeping") Bookkeeping bookkeeping,
         @JsonProperty("fingerprint") String fingerprint,
         @JsonProperty("device") String device) {
 
@@ -125,6 +127,6 @@ public record Recipe(
 
     /** The same recipe for data with a fingerprint. */
     public Recipe withFingerprint(String other) {
-        return new Recipe(seed, options, data, other, device);
+        return new Recipe(seed, options, data, bookkeeping, other, device);
     }
 }

@@ -111,7 +111,7 @@ public final class TrainingRun implements AutoCloseable {
             batches.fill(trainer.stepsDone(), ids);
             logIfDue(before);
             validateIfDue();
-            if (trainer.stepsDone() % options.checkpointEvery() == 0) {
+            if (trainer.stepsDone() % options.bookkeeping().checkpointEvery() == 0) {
                 save();
             }
         }
@@ -120,7 +120,7 @@ public final class TrainingRun implements AutoCloseable {
 
     private void logIfDue(long before) {
         long step = trainer.stepsDone();
-        if (step != 1 && step % options.logEvery() != 0 && step != options.steps()) {
+        if (step != 1 && step % options.bookkeeping().logEvery() != 0 && step != options.steps()) {
             busyNanos += System.nanoTime() - before;
             busySteps++;
             return;
@@ -157,7 +157,7 @@ public final class TrainingRun implements AutoCloseable {
     }
 
     private void validateIfDue() {
-        if (options.validateEvery() > 0 && trainer.stepsDone() % options.validateEvery() == 0) {
+        if (options.bookkeeping().validateEvery() > 0 && trainer.stepsDone() % options.bookkeeping().validateEvery() == 0) {
             validate();
         }
     }
@@ -191,7 +191,7 @@ public final class TrainingRun implements AutoCloseable {
         ObjectNode trainerJson = description.objectNode();
         trainerJson.put("step", step).put("bytes", step * trainer.options().bytesPerStep());
         trainerJson.setAll(description);
-        folder.save(step, Checkpoints.of(trainer, trainerJson), options.keep());
+        folder.save(step, Checkpoints.of(trainer, trainerJson), options.bookkeeping().keep());
         lastCheckpoint = step;
         metrics.draw();
         listener.checkpoint(step);

@@ -44,7 +44,7 @@ class MetricsTest {
         DataOptions data = TestRun.data(Files.write(folder.resolve("text"), TestRun.text(300, 1)), Sampling.RANDOM);
         TrainOptions options = new TrainOptions(TestRun.BATCH, TestRun.LENGTH, 3, 1, OptimizerOptions.adamW(),
                 new Schedule(Schedule.Kind.LINEAR, 1e-2, 2, STEPS));
-        RunOptions run = new RunOptions(STEPS, null, 1, 3, 2, 2);
+        RunOptions run = new RunOptions(STEPS, null, new Bookkeeping(1, 3, 2, 2, 96));
         try {
             TestRun.train(out, data, options, run, handle -> {
                 if (handle.trainer().stepsDone() == 5) {

@@ -41,7 +41,7 @@ class ResumeTest {
         DataOptions data = TestRun.data(Files.write(folder.resolve("text"), TestRun.text(500, 3)), sampling);
         TrainOptions options = new TrainOptions(TestRun.BATCH, TestRun.LENGTH, 2, 1, optimizer,
                 new Schedule(Schedule.Kind.COSINE, 1e-2, 3, STEPS));
-        RunOptions run = new RunOptions(STEPS, null, 1, 4, 2, 3);
+        RunOptions run = new RunOptions(STEPS, null, new Bookkeeping(1, 4, 2, 3, 96));
         Path whole = folder.resolve("whole");
         TestRun.train(whole, data, options, run, handle -> { });
 

@@ -83,8 +83,9 @@ public final class TestRun {
                     }
                 }
             };
+            var recipe = new Recipe(1, options, data, run.bookkeeping(), opened.fingerprint(), "test");
             try (TrainingRun training = new TrainingRun(trainer, batches, new Validation(evaluator, blocks, 2),
-                    runFolder, run, new Recipe(1, options, data, opened.fingerprint(), "test").toJson(), listener)) {
+                    runFolder, run, recipe.toJson(), listener)) {
                 handle[0] = new Handle(training, trainer);
                 return training.run();
             }

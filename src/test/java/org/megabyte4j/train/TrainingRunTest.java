@@ -46,7 +46,7 @@ class TrainingRunTest {
     }
 
     private static RunOptions options(long steps, long logEvery, long checkpointEvery, int keep) {
-        return new RunOptions(steps, null, logEvery, checkpointEvery, keep, 0);
+        return new RunOptions(steps, null, new Bookkeeping(logEvery, checkpointEvery, keep, 0, 96));
     }
 
     private List<Long> steps() {
@@ -100,7 +100,7 @@ class TrainingRunTest {
 
     @Test
     void aTimeLimitEndsTheRunWithACheckpointFromWhichItGoesOn() throws IOException {
-        RunOptions timed = new RunOptions(Long.MAX_VALUE, Duration.ofMillis(1), 1, 100, 2, 0);
+        RunOptions timed = new RunOptions(Long.MAX_VALUE, Duration.ofMillis(1), new Bookkeeping(1, 100, 2, 0, 96));
         assertThat(train(timed, handle -> { })).isEqualTo(TrainingRun.Outcome.TIME_IS_UP);
         long first = steps().getLast();
         assertThat(train(timed, handle -> { })).isEqualTo(TrainingRun.Outcome.TIME_IS_UP);
@@ -174,7 +174,8 @@ class TrainingRunTest {
             """)
     void impossibleOptionsGetASentence(long steps, long logEvery, long checkpointEvery, int keep, long validateEvery,
             String sentence) {
-        assertThatThrownBy(() -> new RunOptions(steps, null, logEvery, checkpointEvery, keep, validateEvery))
+        assertThatThrownBy(() -> new RunOptions(steps, null,
+                new Bookkeeping(logEvery, checkpointEvery, keep, validateEvery, 1)))
                 .isInstanceOf(TrainException.class).hasMessage(sentence);
     }
 }
