@@ -9,10 +9,12 @@ import java.util.concurrent.CountDownLatch;
 final class Interruption implements AutoCloseable {
     private final CountDownLatch closed = new CountDownLatch(1);
     private final Thread hook;
+    private volatile boolean happened;
 
     /** @param stop called once, on a thread of its own, when the process is asked to end */
     Interruption(Runnable stop) {
         hook = new Thread(() -> {
+            happened = true;
             stop.run();
             try {
                 closed.await();
@@ -21,6 +23,11 @@ final class Interruption implements AutoCloseable {
             }
         }, "stop at a signal");
         Runtime.getRuntime().addShutdownHook(hook);
+    }
+
+    /** Whether the process has been asked to end. */
+    boolean hasHappened() {
+        return happened;
     }
 
     @Override

@@ -13,6 +13,8 @@ import java.util.List;
 import java.util.Locale;
 import java.util.concurrent.Callable;
 import java.util.stream.Stream;
+import org.megabyte4j.MegabyteException;
+import org.megabyte4j.MegabyteException;
 import org.megabyte4j.backend.Backend;
 import org.megabyte4j.checkpoint.Checkpoint;
 import org.megabyte4j.checkpoint.LocalHeads;
@@ -248,6 +250,7 @@ public final class TrainCommand implements Callable<Integer> {
             }
         }
 
+        @SuppressWarnings("try")   // the bar ends before the last line is printed
         int train(RunFolder folder, Recipe recipe, RunOptions run) {
             PrintWriter err = spec.commandLine().getErr();
             err.printf(Locale.ROOT, "Training %s with %,d parameters on %s; %,d bytes per step; run folder %s%n",
@@ -257,11 +260,22 @@ public final class TrainCommand implements Callable<Integer> {
                     TrainingRun training = new TrainingRun(trainer, batches, validation, folder, run, recipe.toJson(),
                             progress);
                     Interruption interruption = new Interruption(training::requestStop)) {
-                TrainingRun.Outcome outcome = training.run();
-                progress.close();
-                err.println(summary(outcome, folder.path()));
-                err.flush();
-                return outcome == TrainingRun.Outcome.STOPPED ? INTERRUPTED : 0;
+                try {
+                    TrainingRun.Outcome outcome = training.run();
+                    progress.close();
+                    err.println(summary(outcome, folder.path()));
+                    return outcome == TrainingRun.Outcome.STOPPED ? INTERRUPTED : 0;
+                } catch (MegabyteException e) {
+                    if (!interruption.hasHappened()) {
+                        throw e;
+                    }
+                    // The process ends when the interruption is closed; later nobody could say it.
+                    progress.close();
+                    err.println("megabyte4j: " + e.getMessage());
+                    return INTERRUPTED;
+                } finally {
+                    err.flush();
+                }
             }
         }
 
