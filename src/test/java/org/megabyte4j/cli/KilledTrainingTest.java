@@ -52,18 +52,27 @@ class KilledTrainingTest {
     }
 
     private static Process start(Path out, boolean resume, String... more) throws IOException {
+        return start(command(out, resume, more), out);
+    }
+
+    private static Process start(List<String> command, Path out) throws IOException {
+        return new ProcessBuilder(command).redirectErrorStream(true)
+                .redirectOutput(ProcessBuilder.Redirect.appendTo(logFile(out).toFile())).start();
+    }
+
+    private static List<String> command(Path out, boolean resume, String... more) {
         Path java = Path.of(System.getProperty("java.home"), "bin", "java");
         List<String> command = new ArrayList<>(List.of(java.toString(),
                 // The plain loops start faster than vectors, which only the second compiler makes fast.
-                "-Xmx128m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "--enable-native-access=ALL-UNNAMED",
+                "-Xmx128m", "-XX:-UsePerfData", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC",
+                "--enable-native-access=ALL-UNNAMED",
                 "-cp", System.getProperty("java.class.path"), Main.class.getName(),
                 "train", "--out", out.toString(), "--threads", "2", "--eval-every", "7"));
         command.addAll(resume ? List.of("--resume") : List.of("--data", folder.resolve("text").toString(), "--config",
                 folder.resolve("config.json").toString(), "--steps", "" + STEPS, "--batch", "8", "--seq-len", "48",
                 "--warmup", "5", "--seed", "3"));
         command.addAll(List.of(more));
-        return new ProcessBuilder(command).redirectErrorStream(true)
-                .redirectOutput(ProcessBuilder.Redirect.appendTo(logFile(out).toFile())).start();
+        return command;
     }
 
     private static Path logFile(Path out) {
@@ -72,6 +81,10 @@ class KilledTrainingTest {
 
     private static String log(Path out) throws IOException {
         return Files.readString(logFile(out));
+    }
+
+    private static String lastLine(Path out) throws IOException {
+        return log(out).lines().toList().getLast();
     }
 
     /** Complete lines of the metrics, 0 if there is no such file yet. */
@@ -145,23 +158,50 @@ class KilledTrainingTest {
     void anInterruptIsAnsweredWithACheckpointAndTheWayOn() throws IOException, InterruptedException {
         Path out = folder.resolve("interrupted");
         process = start(out, false, "--checkpoint-every", "1000");
-        assumeTrue(answersInterrupts(process), "interrupts are ignored here");
         await(() -> lines(out) >= 3);
-        new ProcessBuilder("kill", "-INT", "" + process.pid()).start().waitFor();
+        interrupt();
         assertThat(process.waitFor()).as(log(out)).isEqualTo(130);
         long step;
         try (RunFolder run = RunFolder.open(out)) {
             step = run.latest(notice -> { }).orElseThrow().step();
         }
         assertThat(step).isGreaterThanOrEqualTo(3);
-        assertThat(log(out).lines().toList().getLast()).isEqualTo("Stopped after " + step
+        assertThat(lastLine(out)).isEqualTo("Stopped after " + step
                 + " steps; a checkpoint is in " + out + ". Continue with: megabyte4j train --resume --out " + out);
+
+        // A shell's limit on the size of files does what a full disk does.
+        List<String> limited = new ArrayList<>(List.of("sh", "-c", "ulimit -f 40; exec \"$@\"", "sh"));
+        limited.addAll(command(out, true, "--checkpoint-every", "1"));
+        process = start(limited, out);
+        assertThat(process.waitFor()).as(log(out)).isEqualTo(1);
+        assertThat(lastLine(out)).startsWith("megabyte4j: the checkpoint of step " + (step + 1)
+                + " cannot be written to " + out + ": ").endsWith("; the checkpoint of step " + step + " is kept");
+        assertThat(log(out)).doesNotContain("\tat ");
 
         process = start(out, true);
         assertThat(process.waitFor()).as(log(out)).isZero();
-        assertThat(log(out).lines().toList().getLast())
+        assertThat(lastLine(out))
                 .isEqualTo("Done: " + STEPS + " steps. The model and its metrics are in " + out + ".");
         assertSameAsUndisturbed(out);
+    }
+
+    @Test
+    void aFailureAfterAnInterruptIsStillSaid() throws IOException, InterruptedException {
+        Path out = folder.resolve("interrupted and failed");
+        process = start(out, false, "--checkpoint-every", "1000");
+        await(() -> lines(out) >= 3);
+        Path checkpoints = out.resolve("checkpoints");
+        Files.move(checkpoints, out.resolve("moved"));
+        Files.createFile(checkpoints);
+        interrupt();
+        assertThat(process.waitFor()).as(log(out)).isEqualTo(130);
+        assertThat(lastLine(out)).matches("megabyte4j: the checkpoint of step \\d+ cannot be written to \\Q" + out
+                + "\\E: .*");
+    }
+
+    private void interrupt() throws IOException, InterruptedException {
+        assumeTrue(answersInterrupts(process), "interrupts are ignored here");
+        new ProcessBuilder("kill", "-INT", "" + process.pid()).start().waitFor();
     }
 
     /** False where this process was started in the background of a script, which hands such a setting on. */

@@ -1,0 +1,304 @@
+package org.megabyte4j.cli;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import java.io.IOException;
+import java.io.PrintWriter;
+import java.io.StringWriter;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+import org.megabyte4j.checkpoint.RunFolder;
+import org.megabyte4j.model.ConfigJson;
+import org.megabyte4j.model.Variant;
+import org.megabyte4j.train.TestRun;
+
+class TrainCommandTest {
+    private static final String[] SMALL = {"--steps", "4", "--batch", "2", "--seq-len", "24", "--threads", "1"};
+
+    /** With {@code text}, {@code other}, {@code empty}, {@code config.json}, and a finished run in {@code run}. */
+    @TempDir
+    static Path folder;
+
+    private final StringWriter out = new StringWriter();
+    private final StringWriter err = new StringWriter();
+
+    @BeforeAll
+    static void trainOnce() throws IOException {
+        Files.write(folder.resolve("text"), TestRun.text(300, 1));
+        Files.write(folder.resolve("other"), TestRun.text(300, 2));
+        Files.createFile(folder.resolve("empty"));
+        Files.writeString(folder.resolve("config.json"), ConfigJson.write(TestRun.config(Variant.MEGABYTE)));
+        var once = new TrainCommandTest();
+        assertThat(once.train(once.fresh("run", SMALL))).as(once.err.toString()).isZero();
+    }
+
+    private String[] fresh(String out, String... more) {
+        return Stream.concat(Stream.of("--data", path("text"), "--config", path("config.json"), "--out", path(out)),
+                Stream.of(more)).toArray(String[]::new);
+    }
+
+    private static String path(String name) {
+        return folder.resolve(name).toString();
+    }
+
+    private int train(String... arguments) {
+        out.getBuffer().setLength(0);
+        err.getBuffer().setLength(0);
+        return Main.run(Stream.concat(Stream.of("train"), Stream.of(arguments)).toArray(String[]::new),
+                new PrintWriter(out, true), new PrintWriter(err, true));
+    }
+
+    /** The arguments of a line, in which {@code @name} is a file of the test's folder. */
+    private static String[] arguments(String line) {
+        return Stream.of(line.split(" ")).map(word -> word.startsWith("@") ? path(word.substring(1)) : word)
+                .toArray(String[]::new);
+    }
+
+    private void assertRefused(String sentence, String... arguments) {
+        assertThat(train(arguments)).isEqualTo(1);
+        assertThat(err.toString().lines()).containsExactly("megabyte4j: " + sentence.replace("@", folder + "/"));
+        assertThat(out.toString()).isEmpty();
+    }
+
+    @ParameterizedTest
+    @CsvSource(delimiter = '|', quoteCharacter = '~', textBlock = """
+            --preset tiny             | no data is named; use --data FILE_OR_FOLDER, or --data demo for the source \
+            code that comes with Java
+            --data @nothing           | there is no file or folder @nothing; check the path
+            --data @empty             | @empty is empty; name a file with at least one byte
+            --data demo --data @text  | --data demo cannot be mixed with other data; name one or the other
+            --data @text --valid-data @nothing | there is no file or folder @nothing; check the path
+            --data @text --valid-fraction 1    | --valid-fraction 1.0 is not at least 0 and less than 1; 0.05 is usual
+            --data @text --seq-len 1001        | --seq-len 1001 is not a multiple of the patch size 8; use 1001 -> 1008
+            --data @text --seq-len 0           | --seq-len 0 is not possible; use a multiple of the patch size
+            --data @text --variant megabyte --seq-len 2056 | --seq-len 2056 is longer than the 2048 positions (T_MAX) \
+            that this model learned; use at most 2048, or the variant megabyte_in_action
+            --data @text --batch 0      | --batch 0 is not possible; use at least 1
+            --data @text --accumulate 0 | --accumulate 0 is not possible; use at least 1
+            --data @text --batch 9999999 | --batch 9999999 of --seq-len 1024 with --accumulate 1 is more than the \
+            2147483647 bytes that a step can take; use less
+            --data @text --clip -1      | --clip -1.0 is not 0 or a positive number; 1 is usual, 0 switches it off
+            --data @text --lr 0         | --lr 0.0 is not a positive number; 0.001 is a good start
+            --data @text --steps 0      | --steps 0 is not possible; use at least 1
+            --data @text --steps 5 --warmup 5 | --warmup 5 leaves nothing of --steps 5; use fewer steps of warm-up
+            --data @text --beta2 1      | --beta2 1.0 is not at least 0 and less than 1
+            --data @text --epsilon 0    | --epsilon 0.0 is not a positive number; 1e-8 is usual
+            --data @text --weight-decay -1    | --weight-decay -1.0 is not 0 or a positive number; 0.1 is usual
+            --data @text --eval-bytes 0       | --eval-bytes 0 is not possible; use at least 1
+            --data @text --checkpoint-every 0 | --checkpoint-every 0 is not possible; use at least 1
+            --data @text --keep 0       | --keep 0 is not possible; use at least 1
+            --data @text --max-time 0s  | --max-time is no time at all; use something like 90s, 2m or 8h
+            --data @text --preset smal  | there is no preset "smal"; did you mean small?
+            --data @text --preset x     | there is no preset "x"; the presets are tiny, small, megabyte-130m, \
+            benchmark, paper, paper-large
+            --data @text --variant alibi    | there is no variant alibi; use megabyte or megabyte_in_action
+            --data @text --config @nothing  | there is no configuration @nothing
+            --data @text --init-from @nothing | @nothing does not exist
+            --resume                        | --resume needs the run folder; add --out DIR
+            """)
+    void whatCannotBeTrainedGetsASentenceAndLeavesNothing(String line, String sentence) throws IOException {
+        boolean named = line.equals("--resume");
+        assertRefused(sentence, arguments(line + (named ? "" : " --out @new")));
+        assertThat(folder.resolve("new")).doesNotExist();
+    }
+
+    @ParameterizedTest
+    @CsvSource(delimiter = '|', quoteCharacter = '~', textBlock = """
+            --bacth 3           | unknown option --bacth; did you mean --batch?
+            --learning-rate 3   | unknown option --learning-rate
+            --seqlen 3          | unknown option --seqlen; did you mean --seq-len?
+            --steps many        | invalid value for option '--steps': 'many' is not a long
+            --max-time soon     | invalid value for option '--max-time': "soon" is no time; use something like 90s, 2m \
+            or 8h
+            --schedule cosin    | invalid value for option '--schedule': expected one of [CONSTANT, LINEAR, COSINE] \
+            (case-insensitive) but was 'cosin'
+            --preset tiny --config x | --preset=NAME, --config=FILE are mutually exclusive (specify only one)
+            """)
+    void aWrongCommandLineGetsASentenceAndTheWayToHelp(String line, String sentence) {
+        assertThat(train(line.split(" "))).isEqualTo(2);
+        assertThat(err.toString().lines()).containsExactly("megabyte4j train: " + sentence,
+                "Try megabyte4j train --help.");
+    }
+
+    @Test
+    void foldersThatBelongToSomethingElseAreLeftAlone() throws IOException {
+        assertRefused("the run folder @text cannot be used: it is a file", fresh("text", SMALL));
+        Path occupied = Files.createDirectories(folder.resolve("occupied"));
+        for (String name : List.of("d", "b", "a", "c")) {
+            Files.createFile(occupied.resolve(name));
+        }
+        assertRefused("@occupied is not empty (a, b, c); choose another --out for a new run", fresh("occupied", SMALL));
+        assertRefused("@run already holds a run with a checkpoint of step 4; continue it with --resume, or choose"
+                + " another folder", fresh("run", SMALL));
+        RunFolder used = RunFolder.create(folder.resolve("used"));
+        assertRefused("the run folder @used is in use by another process; wait until it ends, or choose another folder",
+                fresh("used", SMALL));
+        used.close();
+    }
+
+    @Test
+    void aRunThatIsNoneCannotBeResumed() throws IOException {
+        assertRefused("there is no run folder @nothing to resume from", arguments("--resume --out @nothing"));
+        RunFolder.create(folder.resolve("begun")).close();
+        assertRefused("@begun holds no checkpoint to resume from; start a run there without --resume",
+                arguments("--resume --out @begun"));
+        assertRefused("all 4 steps of @run are done; its schedule ends there, so start a new run with --init-from @run",
+                arguments("--resume --out @run"));
+    }
+
+    @ParameterizedTest
+    @CsvSource(delimiter = '|', quoteCharacter = '~', textBlock = """
+            --steps 9                     | --steps 9 instead of 4
+            --batch 3 --lr 0.5            | --batch 3 instead of 2, --lr 0.5 instead of 0.001
+            --seq-len 12                  | --seq-len 12 instead of 24
+            --accumulate 2                | --accumulate 2 instead of 1
+            --clip 2                      | --clip 2.0 instead of 1.0
+            --warmup 2                    | --warmup 2 instead of 0
+            --schedule linear             | --schedule linear instead of cosine
+            --weight-decay 0.2 --decay-all | --weight-decay 0.2 instead of 0.1, --decay-all true instead of false
+            --beta1 0.8                   | --beta1 0.8 instead of 0.9
+            --seed 2                      | --seed 2 instead of 1
+            --sampling chunks             | --sampling CHUNKS instead of RANDOM
+            --valid-fraction 0.2          | --valid-fraction 0.2 instead of 0.05
+            """)
+    void aResumedRunRefusesOtherOptions(String line, String change) {
+        assertRefused("a resumed run must go on as it began, but this would change " + change
+                + "; leave these options out, or start a new run in another --out",
+                arguments("--resume --out @run " + line));
+    }
+
+    @ParameterizedTest
+    @CsvSource({"--preset tiny", "--variant megabyte_in_action", "--init-from @run"})
+    void aResumedRunRefusesAnotherModel(String line) {
+        assertRefused("a resumed run keeps its model; leave --preset, --config, --variant and --init-from out, or start"
+                + " a new run in another --out", arguments("--resume --out @run " + line));
+    }
+
+    @Test
+    void aResumedRunRefusesOtherDataAndGoesOnWithItsOwn() throws IOException {
+        String[] constant = {"--schedule", "constant", "--steps", "2", "--batch", "2", "--seq-len", "24"};
+        assertThat(train(fresh("constant", constant))).as(err.toString()).isZero();
+        assertThat(train(arguments("--resume --out @constant --steps 4 --data @other"))).isEqualTo(1);
+        assertThat(err.toString().lines().toList()).singleElement().asString().matches("megabyte4j: the data is not"
+                + " what this run was trained on \\(its fingerprint is [0-9a-f]{12}, the run's [0-9a-f]{12}\\); a"
+                + " resumed run needs the same files, so bring them back or start a new run in another --out");
+        assertThat(steps("constant")).containsExactly(0L, 2L);
+
+        // The same content under another name is the same data, and a constant rate has no end.
+        Files.copy(folder.resolve("text"), folder.resolve("copy"));
+        assertThat(train(arguments("--resume --out @constant --steps 4 --data @copy --config @config.json")))
+                .as(err.toString()).isZero();
+        assertThat(steps("constant")).containsExactly(2L, 4L);
+        assertRefused("all 4 steps of @constant are done; give more --steps, or start a new run with --init-from"
+                + " @constant", arguments("--resume --out @constant --steps 4"));
+    }
+
+    private static List<Long> steps(String run) {
+        try (RunFolder opened = RunFolder.open(folder.resolve(run))) {
+            return opened.steps();
+        }
+    }
+
+    @Test
+    void aResumedRunKeepsItsHabits() throws IOException {
+        String[] habits = {"--schedule", "constant", "--steps", "3", "--batch", "1", "--seq-len", "24",
+            "--log-every", "2", "--eval-every", "3", "--eval-bytes", "24", "--checkpoint-every", "3", "--keep", "3"};
+        assertThat(train(fresh("habits", habits))).as(err.toString()).isZero();
+        assertThat(train(arguments("--resume --out @habits --steps 12"))).as(err.toString()).isZero();
+        assertThat(steps("habits")).containsExactly(6L, 9L, 12L);
+        List<JsonNode> metrics = TestRun.metrics(folder.resolve("habits"));
+        assertThat(metrics.stream().filter(line -> line.has("loss")).map(line -> line.get("step").asInt()))
+                .containsExactly(1, 2, 3, 4, 6, 8, 10, 12);
+        assertThat(metrics.stream().filter(line -> line.has("valid_loss")).map(line -> line.get("step").asInt()))
+                .containsExactly(3, 6, 9, 12);
+        assertThat(metrics.stream().filter(line -> line.has("valid_loss")).map(line -> line.get("valid_bytes").asInt()))
+                .allMatch(bytes -> bytes <= 24);
+        assertThat(train(arguments("--resume --out @habits --steps 14 --keep 1 --log-every 1"))).isZero();
+        assertThat(steps("habits")).containsExactly(14L);
+    }
+
+    @Test
+    void aTrainedModelIsWhereANewRunStarts() throws IOException {
+        String[] arguments = {"--data", path("text"), "--init-from", path("run"), "--out", path("tuned")};
+        assertThat(train(Stream.concat(Stream.of(arguments), Stream.of(SMALL)).toArray(String[]::new)))
+                .as(err.toString()).isZero();
+        double fresh = TestRun.metrics(folder.resolve("run")).getFirst().get("loss").asDouble();
+        double tuned = TestRun.metrics(folder.resolve("tuned")).getFirst().get("loss").asDouble();
+        assertThat(tuned).isLessThan(fresh);
+        assertRefused("--variant megabyte cannot be chosen for the trained model @run; leave it out",
+                arguments("--data @text --init-from @run --variant megabyte --out @new"));
+    }
+
+    @Test
+    void aRunTellsWhatItDoesAndWhereItsResultsAre() {
+        assertThat(train(fresh("told", SMALL))).isZero();
+        List<String> lines = err.toString().lines().toList();
+        assertThat(lines.getFirst()).matches("Training megabyte with \\d+,\\d\\d\\d parameters on cpu, 1 thread, .*; 48"
+                + " bytes per step; run folder \\Q" + path("told") + "\\E");
+        assertThat(lines.get(1)).matches("step 1 of 4: loss 5\\.\\d{3}, [78]\\.\\d{3} bits per byte, [\\d.]+ KB/s,"
+                + " \\d+:\\d\\d left");
+        assertThat(lines.get(lines.size() - 3)).startsWith("step 4 of 4: loss ").endsWith(", 0:00 left");
+        assertThat(lines.get(lines.size() - 2))
+                .matches("step 4: validation loss 5\\.\\d{4}, [78]\\.\\d{4} bits per byte");
+        assertThat(lines.getLast()).isEqualTo("Done: 4 steps. The model and its metrics are in " + path("told") + ".");
+        assertThat(out.toString()).isEmpty();
+    }
+
+    @Test
+    void aTimeLimitIsTold() {
+        assertThat(train(fresh("timed", "--max-time", "1", "--batch", "1", "--seq-len", "24", "--log-every", "100")))
+                .as(err.toString()).isZero();
+        assertThat(err.toString().lines().toList().getLast()).matches("The time is up after [\\d,]+ steps\\. The model"
+                + " and its metrics are in \\Q" + path("timed") + "\\E; --resume goes on\\.");
+        assertThat(train(arguments("--resume --max-time 1s --out @timed"))).as(err.toString()).isZero();
+    }
+
+    @Test
+    void aLearningRateThatIsTooLargeGetsASentence() {
+        assertThat(train(fresh("diverged", "--steps", "9", "--batch", "2", "--seq-len", "24", "--lr", "1e38",
+                "--schedule", "constant", "--warmup", "0"))).isEqualTo(1);
+        assertThat(err.toString().lines().toList().getLast()).matches("megabyte4j: the loss became (NaN|infinite) at"
+                + " step 2, and the run was stopped; the checkpoint of step 0 in \\Q" + path("diverged") + "\\E is good;"
+                + " try a smaller --lr, more --warmup, or --clip 1");
+        assertThat(err.toString()).doesNotContain("\tat ");
+    }
+
+    @Test
+    void thePlanIsPrintedAndNothingElseHappens() {
+        for (String where : List.of("--config @config.json --out @new", "--resume --out @run")) {
+            assertThat(train(arguments(where + " --plan"))).as(err.toString()).isZero();
+            assertThat(out.toString().lines().map(line -> line.replaceAll("(a step|\\w+) .*", "$1")).toList())
+                    .containsExactly("parameters", "a step", "parameters", "gradients", "optimizer", "activations",
+                            "workspace", "inputs", "total");
+            List<Long> figures = new ArrayList<>();
+            out.toString().lines().forEach(line -> figures.add(Long.valueOf(line.replaceAll(" bytes.*|\\D", ""))));
+            assertThat(figures.get(1)).isEqualTo(where.startsWith("--resume") ? 48 : 8 * 48);
+            assertThat(figures.getLast()).isEqualTo(figures.subList(2, 8).stream().mapToLong(v -> v).sum());
+            assertThat(figures.get(2)).isGreaterThanOrEqualTo(4 * figures.getFirst());
+            assertThat(figures.get(4)).isEqualTo(2 * figures.get(3));
+            assertThat(err.toString()).isEmpty();
+        }
+        assertThat(folder.resolve("new")).doesNotExist();
+    }
+
+    @Test
+    void tooLittleMemoryIsSaidBeforeAnythingHappens() {
+        String[] tooLarge = arguments("--data @text --preset paper-large --batch 200000 --seq-len 8192 --out @new");
+        assertThat(train(tooLarge)).isEqualTo(1);
+        assertThat(err.toString().lines().toList()).singleElement().asString().matches("megabyte4j: not enough memory:"
+                + " \\d+\\.\\d\\d GiB needed \\(parameters 4\\.\\d\\d GiB, gradients .*, optimizer .*, activations .*,"
+                + " workspace .*, inputs .*\\), \\d+\\.\\d\\d GiB free; use a smaller --batch or --seq-len, or a"
+                + " smaller model");
+        assertThat(folder.resolve("new")).doesNotExist();
+        assertThat(train(Stream.concat(Stream.of(tooLarge), Stream.of("--plan")).toArray(String[]::new))).isZero();
+    }
+}
