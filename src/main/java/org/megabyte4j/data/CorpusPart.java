@@ -3,8 +3,8 @@ package org.megabyte4j.data;
 import java.util.Arrays;
 
 /**
- * Stretches of a corpus, in its order, such as what is left for training when some is held out. Positions count ids: the
- * bytes and the eos ids between documents.
+ * Stretches of a corpus, in its order, such as what is left for training when some is held out. Positions count ids:
+ * the bytes and the eos ids between documents.
  */
 public final class CorpusPart {
     private final String name;

@@ -4,8 +4,8 @@ import java.util.regex.Pattern;
 import java.util.regex.PatternSyntaxException;
 
 /**
- * A pattern for names with {@code /}. The JDK's own globs only match a {@code Path}, which entries of a zip file need not
- * be on every system, and their {@code **}{@code /} never matches nothing.
+ * A pattern for names with {@code /}. The JDK's own globs only match a {@code Path}, which entries of a zip file need
+ * not be on every system, and their {@code **}{@code /} never matches nothing.
  */
 final class Glob {
     private final Pattern pattern;

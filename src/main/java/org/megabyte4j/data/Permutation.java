@@ -6,7 +6,8 @@ package org.megabyte4j.data;
  * walking). A Feistel network is a bijection whatever its round function, and walking along its cycles keeps it one; as
  * fewer than three in four numbers lie outside, four applications are enough on average.
  *
- * @see <a href="https://doi.org/10.1007/3-540-45760-7_9">Black, Rogaway 2002, "Ciphers with arbitrary finite domains"</a>
+ * @see <a href="https://doi.org/10.1007/3-540-45760-7_9">Black, Rogaway 2002, "Ciphers with arbitrary finite
+ *      domains"</a>
  */
 final class Permutation {
     private static final int ROUNDS = 8;

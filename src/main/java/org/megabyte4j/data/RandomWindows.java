@@ -1,8 +1,8 @@
 package org.megabyte4j.data;
 
 /**
- * Windows that begin at any place, all equally likely, that lie within one stretch of the part. A stretch shorter than a
- * window has one window: all of it, padded in front.
+ * Windows that begin at any place, all equally likely, that lie within one stretch of the part. A stretch shorter than
+ * a window has one window: all of it, padded in front.
  */
 public final class RandomWindows implements BatchSource {
     private final Rows rows;

@@ -29,7 +29,8 @@ final class SourceErrors {
 
     /** @param what the file, or the entry of a file, that does not decompress */
     static DataException damaged(String what, Exception e) {
-        return new DataException(what + " is damaged or cut short: " + reason(e) + "; fetch it again, or leave it out", e);
+        return new DataException(what + " is damaged or cut short: " + reason(e) + "; fetch it again, or leave it out",
+                e);
     }
 
     static DataException notWritten(Path path, IOException e) {
