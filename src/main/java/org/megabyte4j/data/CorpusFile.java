@@ -14,8 +14,8 @@ import java.util.function.BiFunction;
 
 /**
  * A corpus file, mapped: the bytes of all documents without anything between them, then where each document ends
- * (number of bytes up to there, int64), then a trailer: magic, number of bytes and of documents (int64), the key of the source
- * and the fingerprint of the content (SHA-256 each). Integers are big-endian.
+ * (number of bytes up to there, int64), then a trailer: magic, number of bytes and of documents (int64), the key of the
+ * source and the fingerprint of the content (SHA-256 each). Integers are big-endian.
  *
  * @param arena       the mapping's owner
  * @param bytes       all documents

@@ -20,7 +20,7 @@ import org.junit.jupiter.api.io.TempDir;
 
 /** An archive that was damaged gives its own bytes or a sentence, never other bytes. */
 class DamagedArchiveTest {
-    private static final int TRIES = 1500;
+    private static final int TRIES = 600;
 
     @TempDir
     Path folder;
