@@ -14,6 +14,7 @@ import java.nio.file.Path;
 import java.util.List;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
+import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.megabyte4j.backend.Backend;
@@ -70,5 +71,19 @@ class ReadmeTest {
             System.setOut(before);
         }
         return captured.toString(UTF_8);
+    }
+
+    /** Links that are not to the web lead to files of the project. */
+    @Test
+    void linksInTheDocumentationLeadSomewhere() throws IOException {
+        Pattern link = Pattern.compile("(?<!!)\\[[^\\]]*]\\(([^)#:]+)(#[^)]*)?\\)");
+        try (Stream<Path> files = Stream.concat(Stream.of("README.md", "CONTRIBUTING.md").map(Path::of),
+                Files.list(Path.of("docs")))) {
+            for (Path file : files.filter(path -> path.toString().endsWith(".md")).toList()) {
+                Path folder = file.toAbsolutePath().getParent();
+                assertThat(link.matcher(Files.readString(file)).results().map(found -> found.group(1)))
+                        .as(file.toString()).allMatch(target -> Files.exists(folder.resolve(target)));
+            }
+        }
     }
 }
