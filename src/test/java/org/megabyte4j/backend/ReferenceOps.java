@@ -38,7 +38,8 @@ final class ReferenceOps implements Ops {
     }
 
     @Override
-    public void embed(Tensor ids, ByteShift shift, int padId, Tensor table, Tensor positions, Tensor addend, Tensor out) {
+    public void embed(Tensor ids, ByteShift shift, int padId, Tensor table, Tensor positions, Tensor addend,
+            Tensor out) {
         long length = ids.columns();
         long dim = table.columns();
         for (long i = 0; i < ids.elements(); i++) {
@@ -147,7 +148,7 @@ final class ReferenceOps implements Ops {
         }
     }
 
-    /** By its Taylor series near zero and by the continued fraction of the tail (Abramowitz and Stegun 26.2.10, 26.2.14). */
+    /** By its Taylor series near zero and the continued fraction of its tail (Abramowitz and Stegun 26.2.11, 26.2.14). */
     static double normalCdf(double x) {
         double density = exp(-x * x / 2) / sqrt(2 * Math.PI);
         if (Math.abs(x) < 3) {
