@@ -157,7 +157,7 @@ class DamagedModelTest {
         byte[] good = Files.readAllBytes(written);
         Map<String, float[]> expected = read();
         int loaded = 0;
-        int tries = 500;
+        int tries = 300;
         for (int i = 0; i < tries; i++) {
             var mutator = new Mutator(i);
             boolean ofConfig = mutator.next(3) == 0;

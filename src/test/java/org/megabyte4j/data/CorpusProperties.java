@@ -58,7 +58,7 @@ class CorpusProperties {
         return tree;
     }
 
-    @Property(tries = 60, shrinking = ShrinkingMode.OFF)
+    @Property(tries = 40, shrinking = ShrinkingMode.OFF)
     void aTreeOfFilesIsItsDocumentsJoinedByEos(@ForAll Random random) throws IOException {
         Path place = folder.resolve("tree" + tries++);
         Map<String, byte[]> tree = randomTree(random);

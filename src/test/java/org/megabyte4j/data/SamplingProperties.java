@@ -82,7 +82,7 @@ class SamplingProperties {
         return held;
     }
 
-    @Property(tries = 60, shrinking = ShrinkingMode.OFF)
+    @Property(tries = 40, shrinking = ShrinkingMode.OFF)
     void windowsAndChunksStayInTheirPartAndInOneStretch(@ForAll long seed,
             @ForAll @IntRange(min = 1, max = 9) int pieces, @ForAll @IntRange(min = 1, max = 60) int percent,
             @ForAll @IntRange(min = 2, max = 9000) int length) {

@@ -43,13 +43,13 @@ class Utf8StreamProperties {
         return text.append(stream.end()).toString();
     }
 
-    @Property(tries = 3000)
+    @Property(tries = 1500)
     void allPiecesTogetherAreTheLenientDecodingOfAllBytes(@ForAll("almostUtf8") byte[] bytes) {
         assertThat(streamed(new Utf8Stream(), bytes)).isEqualTo(new String(bytes, StandardCharsets.UTF_8));
     }
 
     /** So that a terminal may show each piece at once. */
-    @Property(tries = 1000)
+    @Property(tries = 400)
     void everyPieceIsWholeCharacters(@ForAll("almostUtf8") byte[] bytes) {
         var stream = new Utf8Stream();
         for (byte value : bytes) {
@@ -60,7 +60,7 @@ class Utf8StreamProperties {
     }
 
     /** Nothing waits longer than its character. */
-    @Property(tries = 1000)
+    @Property(tries = 400)
     void whatHasComeOutIsAllThatIsCertain(@ForAll("almostUtf8") byte[] bytes) {
         var stream = new Utf8Stream();
         var text = new StringBuilder();
@@ -76,7 +76,7 @@ class Utf8StreamProperties {
         }
     }
 
-    @Property(tries = 1000)
+    @Property(tries = 400)
     void textsOneAfterTheOtherDoNotMix(@ForAll List<@From("almostUtf8") byte[]> texts) {
         var stream = new Utf8Stream();
         for (byte[] bytes : texts) {
