@@ -4,7 +4,8 @@ import java.lang.foreign.MemorySegment;
 import java.lang.management.ManagementFactory;
 import java.util.Locale;
 import java.util.Map;
-import java.util.concurrent.atomic.AtomicLong;
+import java.util.Set;
+import java.util.concurrent.ConcurrentHashMap;
 import java.util.function.Consumer;
 import java.util.stream.Collectors;
 import org.megabyte4j.MegabyteException;
@@ -27,7 +28,7 @@ public final class CpuBackend implements Backend {
     private final Workers workers;
     private final Kernels kernels;
     private final Gemm gemm;
-    private final AtomicLong held = new AtomicLong();
+    private final Set<CpuMemory> held = ConcurrentHashMap.newKeySet();
 
     private CpuBackend(Workers workers, Kernels kernels, Gemm gemm) {
         this.workers = workers;
@@ -81,7 +82,7 @@ public final class CpuBackend implements Backend {
 
     /** Bytes of memory that this backend has handed out and not got back. */
     public long heldBytes() {
-        return held.get();
+        return held.stream().mapToLong(CpuMemory::bytes).sum();
     }
 
     @Override
@@ -123,7 +124,12 @@ public final class CpuBackend implements Backend {
 
     @Override
     public Memory allocate(long bytes) {
-        return new CpuMemory(bytes, held);
+        try {
+            return new CpuMemory(bytes, held);
+        } catch (OutOfMemoryError e) {
+            throw new OutOfMemoryException("not enough memory: the system does not give " + gibibytes(bytes)
+                    + " in one block; use a smaller --batch or --seq-len, or a smaller model");
+        }
     }
 
     @Override
@@ -152,5 +158,6 @@ public final class CpuBackend implements Backend {
     @Override
     public void close() {
         workers.close();
+        held.forEach(CpuMemory::close);
     }
 }

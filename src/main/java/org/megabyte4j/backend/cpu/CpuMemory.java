@@ -2,7 +2,7 @@ package org.megabyte4j.backend.cpu;
 
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
-import java.util.concurrent.atomic.AtomicLong;
+import java.util.Set;
 import org.megabyte4j.tensor.Memory;
 
 /** A block of off-heap memory, freed when closed. Closing twice is harmless. */
@@ -12,17 +12,20 @@ final class CpuMemory implements Memory {
 
     private final Arena arena = Arena.ofShared();
     private final MemorySegment segment;
-    private final AtomicLong held;
-    private boolean closed;
+    private final Set<CpuMemory> held;
 
-    /** @param held counts the bytes that a backend holds */
-    CpuMemory(long bytes, AtomicLong held) {
+    /** @param held the blocks that a backend holds; this one is among them until it is closed */
+    CpuMemory(long bytes, Set<CpuMemory> held) {
         segment = arena.allocate(bytes, ALIGNMENT);
         this.held = held;
-        held.addAndGet(bytes);
+        held.add(this);
     }
 
+    /** @throws IllegalStateException if it has been freed; kernels, which use its address alone, would not see that */
     MemorySegment segment() {
+        if (!arena.scope().isAlive()) {
+            throw new IllegalStateException("this memory has been freed");
+        }
         return segment;
     }
 
@@ -33,9 +36,7 @@ final class CpuMemory implements Memory {
 
     @Override
     public void close() {
-        if (!closed) {
-            closed = true;
-            held.addAndGet(-segment.byteSize());
+        if (held.remove(this)) {
             arena.close();
         }
     }

@@ -51,9 +51,7 @@ final class Workers implements AutoCloseable {
      * @throws IllegalStateException if the workers are closed
      */
     void run(Task work) {
-        if (closed) {
-            throw new IllegalStateException("the CPU backend is closed");
-        }
+        checkOpen();
         if (daemons.length == 0) {
             work.run(0, 1);
             return;
@@ -93,6 +91,7 @@ final class Workers implements AutoCloseable {
      * @param grain fewer items than this are not worth a thread
      */
     void forRange(long items, long grain, RangeTask work) {
+        checkOpen();
         long parts = Math.min(threads(), items / Math.max(1, grain));
         if (parts <= 1) {
             inBlocks(0, items, work);
@@ -103,6 +102,12 @@ final class Workers implements AutoCloseable {
                 inBlocks(border(items, thread, parts), border(items, thread + 1, parts), work);
             }
         });
+    }
+
+    private void checkOpen() {
+        if (closed) {
+            throw new IllegalStateException("the CPU backend is closed");
+        }
     }
 
     private static void inBlocks(long from, long to, RangeTask work) {

@@ -106,5 +106,6 @@ class WorkersTest {
         }
         assertThatThrownBy(() -> workers.run((thread, threads) -> { })).isInstanceOf(IllegalStateException.class)
                 .hasMessage("the CPU backend is closed");
+        assertThatThrownBy(() -> workers.forRange(1, 1, (from, to) -> { })).isInstanceOf(IllegalStateException.class);
     }
 }
