@@ -11,27 +11,41 @@ final class AvailableMemory {
 
     /** Bytes, within the limit of a control group; 0 where the system does not say. */
     static long ofLinux() {
+        return of(Path.of("/proc/meminfo"), Path.of("/sys/fs/cgroup"));
+    }
+
+    static long of(Path memory, Path controlGroup) {
         try {
-            long available = 0;
-            for (String line : Files.readAllLines(Path.of("/proc/meminfo"))) {
-                if (line.startsWith("MemAvailable:")) {
-                    available = 1024 * Long.parseLong(line.replaceAll("\\D", ""));
-                }
-            }
-            return Math.min(available, controlGroup());
+            return Math.min(1024 * number(memory, "MemAvailable:"), left(controlGroup));
         } catch (IOException | NumberFormatException e) {
             return 0;
         }
     }
 
-    private static long controlGroup() throws IOException {
-        Path limit = Path.of("/sys/fs/cgroup/memory.max");
-        Path current = Path.of("/sys/fs/cgroup/memory.current");
-        if (!Files.isReadable(limit) || !Files.isReadable(current)) {
+    /** What a control group's limit leaves. Files that it has read count as used, but make room at once. */
+    private static long left(Path controlGroup) throws IOException {
+        Path limit = controlGroup.resolve("memory.max");
+        if (!Files.isReadable(limit)) {
             return Long.MAX_VALUE;
         }
         String text = Files.readString(limit).strip();
-        return text.equals("max") ? Long.MAX_VALUE : Long.parseLong(text)
-                - Long.parseLong(Files.readString(current).strip());
+        if (text.equals("max")) {
+            return Long.MAX_VALUE;
+        }
+        long used = Long.parseLong(Files.readString(controlGroup.resolve("memory.current")).strip());
+        Path parts = controlGroup.resolve("memory.stat");
+        long files = number(parts, "active_file") + number(parts, "inactive_file");
+        return Math.max(0, Long.parseLong(text) - used + files);
+    }
+
+    /** The number on the line that starts with a word; 0 without one. */
+    private static long number(Path file, String word) throws IOException {
+        for (String line : Files.readAllLines(file)) {
+            String[] parts = line.split("\\s+");
+            if (parts[0].equals(word)) {
+                return Long.parseLong(parts[1]);
+            }
+        }
+        return 0;
     }
 }
