@@ -45,13 +45,13 @@ final class CrossEntropyOps {
             long end = rows * (thread + 1) / threads;
             for (long row = rows * thread / threads; row < end; row++) {
                 long at = row * vocabulary;
-                int id = target.getAtIndex(JAVA_INT_UNALIGNED, row);
-                if (id == ignoredId) {
+                if (target.getAtIndex(JAVA_INT_UNALIGNED, row) == ignoredId) {
                     if (gradient != null) {
                         kernels.fill(gradient, at, vocabulary, 0);
                     }
                     continue;
                 }
+                int id = CpuTensors.id(target, row, vocabulary);
                 float largest = kernels.max(in, at, vocabulary);
                 float logit = in.getAtIndex(FLOAT, at + id);
                 float total;

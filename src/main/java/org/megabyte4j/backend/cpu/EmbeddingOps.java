@@ -1,6 +1,5 @@
 package org.megabyte4j.backend.cpu;
 
-import static java.lang.foreign.ValueLayout.JAVA_INT_UNALIGNED;
 import static org.megabyte4j.backend.cpu.CpuTensors.segment;
 import static org.megabyte4j.backend.cpu.CpuTensors.segmentOrNull;
 
@@ -22,9 +21,9 @@ final class EmbeddingOps {
         this.kernels = kernels;
     }
 
-    private static long seen(MemorySegment ids, ByteShift shift, int padId, long index) {
+    private static long seen(MemorySegment ids, ByteShift shift, int padId, long index, long vocabulary) {
         long source = shift.source(index);
-        return source < 0 ? padId : ids.getAtIndex(JAVA_INT_UNALIGNED, source);
+        return source < 0 ? padId : CpuTensors.id(ids, source, vocabulary);
     }
 
     void forward(Tensor ids, ByteShift shift, int padId, Tensor table, Tensor positions, Tensor addend, Tensor out) {
@@ -37,7 +36,7 @@ final class EmbeddingOps {
         int dim = Math.toIntExact(table.columns());
         workers.forRange(ids.elements(), GRAIN_ROWS, (from, end) -> {
             for (long i = from; i < end; i++) {
-                long row = seen(id, shift, padId, i) * dim;
+                long row = seen(id, shift, padId, i, table.rows()) * dim;
                 if (add == null) {
                     MemorySegment.copy(rows, row << 2, to, i * dim << 2, (long) dim << 2);
                 } else {
@@ -63,7 +62,7 @@ final class EmbeddingOps {
         int dim = Math.toIntExact(dTable.columns());
         workers.forRange(dim, GRAIN_COLUMNS, (first, end) -> {
             for (long i = 0; i < ids.elements(); i++) {
-                kernels.add(from, i * dim + first, rows, seen(id, shift, padId, i) * dim + first,
+                kernels.add(from, i * dim + first, rows, seen(id, shift, padId, i, dTable.rows()) * dim + first,
                         (int) (end - first));
                 if (position != null) {
                     kernels.add(from, i * dim + first, position, i % length * dim + first,

@@ -1,6 +1,7 @@
 package org.megabyte4j.backend.cpu;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import java.util.Arrays;
 import java.util.Map;
@@ -128,5 +129,20 @@ class CrossEntropyTest {
                 ops.softmaxCrossEntropy(logits, targets, -1, count, loss, gradient, 1);
             };
         });
+    }
+
+    @ParameterizedTest
+    @ValueSource(ints = {-1, 7, Integer.MAX_VALUE})
+    void aTargetOutsideTheVocabularyIsNamed(int id) {
+        for (CpuBackend backend : backends.all()) {
+            assertThatThrownBy(() -> Comparison.run(backend, t -> {
+                Tensor logits = t.random(3, 7);
+                Tensor targets = t.ints(6, id, 0);
+                Tensor count = t.ints(3);
+                Tensor loss = t.zeros(1);
+                return ops -> ops.softmaxCrossEntropy(logits, targets, -100, count, loss, null, 1);
+            })).isInstanceOf(IndexOutOfBoundsException.class)
+                    .hasMessage("id " + id + " at position 1 is not within a vocabulary of 7");
+        }
     }
 }

@@ -1,10 +1,13 @@
 package org.megabyte4j.backend.cpu;
 
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
 import java.util.stream.Stream;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
+import org.junit.jupiter.params.provider.ValueSource;
 import org.megabyte4j.backend.ByteShift;
 import org.megabyte4j.tensor.Tensor;
 
@@ -76,5 +79,28 @@ class EmbeddingTest {
                 ops.embedBackward(ids, c.shift, 0, dOut, alone, null);
             };
         });
+    }
+
+    @ParameterizedTest
+    @ValueSource(ints = {-1, 5, Integer.MAX_VALUE, Integer.MIN_VALUE})
+    void anIdOutsideTheTableIsNamed(int id) {
+        for (CpuBackend backend : backends.all()) {
+            for (boolean backward : new boolean[] {false, true}) {
+                assertThatThrownBy(() -> Comparison.run(backend, t -> {
+                    Tensor ids = t.ints(0, 4, id, 1).view(1, 4);
+                    Tensor table = t.random(5, 3);
+                    Tensor rows = t.random(4, 3);
+                    ByteShift shift = new ByteShift(1, 4);
+                    return ops -> {
+                        if (backward) {
+                            ops.embedBackward(ids, shift, 0, rows, table, null);
+                        } else {
+                            ops.embed(ids, shift, 0, table, null, rows, rows);
+                        }
+                    };
+                })).isInstanceOf(IndexOutOfBoundsException.class)
+                        .hasMessage("id " + id + " at position 2 is not within a vocabulary of 5");
+            }
+        }
     }
 }
