@@ -110,6 +110,7 @@ public final class TrainCommand implements Callable<Integer> {
         Path folder = out != null ? out : Path.of("runs", LocalDateTime.now()
                 .format(DateTimeFormatter.ofPattern("yyyyMMdd-HHmmss")));
         requireUnused(folder);
+        requireOutside(source, folder);
         try (Backend backend = device.open();
                 Session session = new Session(config, options, backend);
                 TrainingData opened = open(source, config)) {
@@ -215,6 +216,14 @@ public final class TrainCommand implements Callable<Integer> {
                 throw new TrainException("the run folder " + folder + " cannot be read: " + e.getMessage(), e);
             }
         }
+    }
+
+    /** Refuses a folder whose files would change the data, so that the run could not be resumed. */
+    private static void requireOutside(DataOptions data, Path folder) {
+        data.folderAround(folder).ifPresent(around -> {
+            throw new TrainException("the run folder " + folder + " lies in the data " + around + " and would become a"
+                    + " part of it; choose an --out elsewhere, or only some files of the data with --glob");
+        });
     }
 
     private void notice(String sentence) {

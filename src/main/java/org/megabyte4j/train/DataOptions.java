@@ -1,10 +1,13 @@
 package org.megabyte4j.train;
 
 import com.fasterxml.jackson.annotation.JsonProperty;
+import java.nio.file.Files;
 import java.nio.file.InvalidPathException;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.Optional;
 import java.util.function.LongConsumer;
+import java.util.stream.Stream;
 import org.megabyte4j.data.CorpusSource;
 import org.megabyte4j.data.DemoText;
 import org.megabyte4j.data.Sampling;
@@ -65,6 +68,14 @@ public record DataOptions(
         CorpusSource training = source(data);
         return validData.isEmpty() ? TrainingData.split(training, validFraction, PIECES, cacheFolder, eosId, progress)
                 : TrainingData.separate(training, source(validData), cacheFolder, eosId, progress);
+    }
+
+    /** The folder of the data in which a file lies, so that it is a part of the data, unless globs choose the files. */
+    public Optional<Path> folderAround(Path file) {
+        Path absolute = file.toAbsolutePath().normalize();
+        return Stream.concat(data.stream(), validData.stream()).filter(name -> globs.isEmpty() && !name.equals(DEMO))
+                .map(DataOptions::path).filter(Files::isDirectory)
+                .filter(folder -> absolute.startsWith(folder.toAbsolutePath().normalize())).findFirst();
     }
 
     private CorpusSource source(List<String> names) {
