@@ -22,12 +22,23 @@ final class DeviceOptions {
 
     /** The caller closes it. */
     Backend open() {
+        return open(null);
+    }
+
+    /** As {@link #open()} for a run that goes on, with the threads it had asked for if none are asked for now. */
+    Backend open(Integer storedThreads) {
+        Integer asked = askedFor(storedThreads);
         return switch (device.toLowerCase(Locale.ROOT)) {
-            case "auto", "cpu" -> CpuBackend.open(threads());
+            case "auto", "cpu" -> CpuBackend.open(asked == null ? threads() : asked);
             case "cuda", "simulated" -> throw wrong("this build of megabyte4j has no device " + device
                     + ", it computes on the CPU; use --device cpu");
             default -> throw wrong("unknown device " + device + "; the devices are auto and cpu");
         };
+    }
+
+    /** How many threads are asked for, now or before; null for one for each processor. */
+    Integer askedFor(Integer stored) {
+        return threads == null ? stored : threads;
     }
 
     /** How many threads the CPU backend takes. */

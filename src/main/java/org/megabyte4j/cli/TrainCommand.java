@@ -103,7 +103,7 @@ public final class TrainCommand implements Callable<Integer> {
         MegabyteConfig config = model.config(this::notice);
         TrainOptions options = steps.options(null, config, maxTime != null);
         if (plan) {
-            return printPlan(config, options);
+            return printPlan(config, options, null);
         }
         DataOptions source = data.options(null, sampling);
         RunOptions run = runOptions(options, null);
@@ -115,7 +115,7 @@ public final class TrainCommand implements Callable<Integer> {
                 Session session = new Session(config, options, backend);
                 TrainingData opened = open(source, config)) {
             Recipe recipe = new Recipe(or(seed, 1L), options, source, run.bookkeeping(), opened.fingerprint(),
-                    device(backend));
+                    device.askedFor(null), device(backend));
             session.prepare(opened, recipe);
             session.trainer.allocate(session.parameters.plan());
             try (RunFolder runFolder = RunFolder.create(folder)) {
@@ -146,12 +146,13 @@ public final class TrainCommand implements Callable<Integer> {
             }
             TrainOptions options = steps.options(stored.options(), config, maxTime != null);
             if (plan) {
-                return printPlan(config, options);
+                return printPlan(config, options, stored.threads());
             }
-            try (Backend backend = device.open()) {
+            try (Backend backend = device.open(stored.threads())) {
                 RunOptions run = runOptions(options, stored.bookkeeping());
                 Recipe recipe = new Recipe(or(seed, stored.seed()), options, data.options(stored.data(), sampling),
-                        run.bookkeeping(), stored.fingerprint(), device(backend));
+                        run.bookkeeping(), stored.fingerprint(), device.askedFor(stored.threads()),
+                        device(backend));
                 stored.requireSame(recipe);
                 if (checkpoint.step() >= run.steps()) {
                     throw new TrainException("all " + run.steps() + " steps of " + out + " are done; "
@@ -178,8 +179,8 @@ public final class TrainCommand implements Callable<Integer> {
         }
     }
 
-    private int printPlan(MegabyteConfig config, TrainOptions options) {
-        try (Backend backend = device.open(); Session session = new Session(config, options, backend)) {
+    private int printPlan(MegabyteConfig config, TrainOptions options, Integer threads) {
+        try (Backend backend = device.open(threads); Session session = new Session(config, options, backend)) {
             PrintWriter to = spec.commandLine().getOut();
             to.printf(Locale.ROOT, "%-12s %,20d%n", "parameters", session.parameters.layout().parameterCount());
             to.printf(Locale.ROOT, "%-12s %,20d bytes%n", "a step", options.bytesPerStep());

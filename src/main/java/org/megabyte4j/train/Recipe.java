@@ -24,6 +24,7 @@ import org.megabyte4j.checkpoint.Checkpoint;
  * @param data        where the data comes from and how it is drawn
  * @param bookkeeping what the run writes down, and how often
  * @param fingerprint of the data's content and division
+ * @param threads     of the CPU, as they were asked for; null for one for each processor
  * @param device      what computes; another one may round differently
  */
 public record Recipe(
@@ -32,6 +33,7 @@ public record Recipe(
         @JsonProperty("data") DataOptions data,
         @JsonProperty("bookkeeping") Bookkeeping bookkeeping,
         @JsonProperty("fingerprint") String fingerprint,
+        @JsonProperty("threads") Integer threads,
         @JsonProperty("device") String device) {
 
     private static final JsonMapper MAPPER = JsonMapper.builder()
@@ -127,6 +129,6 @@ public record Recipe(
 
     /** The same recipe for data with a fingerprint. */
     public Recipe withFingerprint(String other) {
-        return new Recipe(seed, options, data, bookkeeping, other, device);
+        return new Recipe(seed, options, data, bookkeeping, other, threads, device);
     }
 }

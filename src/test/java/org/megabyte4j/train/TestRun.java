@@ -83,7 +83,7 @@ public final class TestRun {
                     }
                 }
             };
-            var recipe = new Recipe(1, options, data, run.bookkeeping(), opened.fingerprint(), "test");
+            var recipe = new Recipe(1, options, data, run.bookkeeping(), opened.fingerprint(), null, "test");
             try (TrainingRun training = new TrainingRun(trainer, batches, new Validation(evaluator, blocks, 2),
                     runFolder, run, recipe.toJson(), listener)) {
                 handle[0] = new Handle(training, trainer);
