@@ -3,6 +3,7 @@ package org.megabyte4j.cli;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.ObjectMapper;
 import java.io.IOException;
 import java.io.PrintWriter;
 import java.io.StringWriter;
@@ -42,8 +43,7 @@ class TrainCommandTest {
     }
 
     private String[] fresh(String out, String... more) {
-        return Stream.concat(Stream.of("--data", path("text"), "--config", path("config.json"), "--out", path(out)),
-                Stream.of(more)).toArray(String[]::new);
+        return with(arguments("--data @text --config @config.json --out @" + out), more);
     }
 
     private static String path(String name) {
@@ -53,8 +53,8 @@ class TrainCommandTest {
     private int train(String... arguments) {
         out.getBuffer().setLength(0);
         err.getBuffer().setLength(0);
-        return Main.run(Stream.concat(Stream.of("train"), Stream.of(arguments)).toArray(String[]::new),
-                new PrintWriter(out, true), new PrintWriter(err, true));
+        return Main.run(with(new String[] {"train"}, arguments), new PrintWriter(out, true),
+                new PrintWriter(err, true));
     }
 
     /** The arguments of a line, in which {@code @name} is a file of the test's folder. */
@@ -145,6 +145,26 @@ class TrainCommandTest {
         used.close();
     }
 
+    /** Its files would be other data when it is resumed. */
+    @Test
+    void aRunInItsOwnDataIsRefusedUnlessGlobsKeepThemApart() throws IOException {
+        Path data = Files.createDirectories(folder.resolve("data"));
+        Files.copy(folder.resolve("text"), data.resolve("a.txt"));
+        String sentence = "the run folder @data/sub/run lies in the data @data and would become a part of it; choose an"
+                + " --out elsewhere, or only some files of the data with --glob";
+        String[] line = arguments("--config @config.json --out @data/sub/run --steps 2 --batch 1 --seq-len 24");
+        assertRefused(sentence, with(line, "--data", path("data")));
+        assertRefused(sentence, with(line, "--data", path("text"), "--valid-data", path("data")));
+        assertThat(data.resolve("sub")).doesNotExist();
+        assertThat(train(with(line, "--data", path("data"), "--glob", "*.txt", "--schedule", "constant")))
+                .as(err.toString()).isZero();
+        assertThat(train(arguments("--resume --out @data/sub/run --steps 3"))).as(err.toString()).isZero();
+    }
+
+    private static String[] with(String[] arguments, String... more) {
+        return Stream.of(arguments, more).flatMap(Stream::of).toArray(String[]::new);
+    }
+
     @Test
     void aRunThatIsNoneCannotBeResumed() throws IOException {
         assertRefused("there is no run folder @nothing to resume from", arguments("--resume --out @nothing"));
@@ -227,10 +247,62 @@ class TrainCommandTest {
     }
 
     @Test
+    void aDamagedCheckpointIsPassedOverWithANoteAndChangesNothing() throws IOException {
+        String[] options = with(SMALL, "--schedule", "constant", "--checkpoint-every", "3");
+        assertThat(train(fresh("damaged", options))).isZero();
+        byte[] good = TestRun.newest(folder.resolve("damaged"), "model.safetensors");
+        Path model = folder.resolve("damaged/checkpoints/step-00000004/model.safetensors");
+        byte[] bytes = Files.readAllBytes(model);
+        bytes[bytes.length / 2] ^= 1;
+        // A new file, as the one at the top of the run folder may be the same one under another name.
+        Files.delete(model);
+        Files.write(model, bytes);
+        assertThat(train(arguments("--resume --out @damaged"))).as(err.toString()).isZero();
+        assertThat(err.toString().lines().findFirst().orElseThrow())
+                .startsWith("Note: the checkpoint of step 4 is damaged: ")
+                .endsWith("; the older checkpoint of step 3 is still good, and the run continues from there.");
+        assertThat(TestRun.newest(folder.resolve("damaged"), "model.safetensors")).isEqualTo(good);
+        assertThat(steps("damaged")).containsExactly(3L, 4L);
+
+        Files.writeString(folder.resolve("damaged/checkpoints/step-00000004/manifest.json"), "{");
+        Files.writeString(folder.resolve("damaged/checkpoints/step-00000003/manifest.json"), "{");
+        assertThat(train(arguments("--resume --out @damaged"))).isEqualTo(1);
+        assertThat(err.toString().lines().toList()).singleElement().asString().startsWith("megabyte4j: no checkpoint"
+                + " in " + path("damaged") + " is usable: ").endsWith("; start a new run in another folder");
+    }
+
+    @Test
+    void optionsReachTheRunAndItsDescription() throws IOException {
+        assertThat(train(fresh("described", "--steps", "3", "--batch", "2", "--seq-len", "12", "--accumulate", "3",
+                "--lr", "0.01", "--schedule", "linear", "--warmup", "1", "--clip", "0.5", "--optimizer", "anyprecision",
+                "--beta1", "0.8", "--beta2", "0.98", "--epsilon", "1e-6", "--weight-decay", "0.3", "--decay-all",
+                "--kahan", "--momentum-dtype", "bf16", "--variance-dtype", "f32", "--compensation-dtype", "f32",
+                "--valid-data", path("other"), "--sampling", "chunks", "--seed", "9", "--keep", "7", "--threads", "1")))
+                .as(err.toString()).isZero();
+        JsonNode trainer = new ObjectMapper().readTree(folder.resolve("described/trainer.json").toFile());
+        assertThat(trainer.get("step").asInt()).isEqualTo(3);
+        assertThat(trainer.get("bytes").asInt()).isEqualTo(3 * 3 * 2 * 12);
+        assertThat(trainer.get("seed").asInt()).isEqualTo(9);
+        assertThat(trainer.get("options")).isEqualTo(new ObjectMapper().readTree("""
+                {"batch": 2, "seq_len": 12, "accumulate": 3, "clip": 0.5,
+                 "optimizer": {"name": "anyprecision", "beta1": 0.8, "beta2": 0.98, "epsilon": 1e-6,
+                   "weight_decay": 0.3, "decay_all": true, "dynamic_weight_decay": false, "scale_parameter": true,
+                   "kahan": true, "momentum_dtype": "BF16", "variance_dtype": "F32", "compensation_dtype": "F32"},
+                 "schedule": {"name": "linear", "lr": 0.01, "warmup": 1, "steps": 3}}"""));
+        assertThat(trainer.get("data").get("valid_data").get(0).asText()).isEqualTo(path("other"));
+        assertThat(trainer.get("data").get("sampling").asText()).isEqualToIgnoringCase("chunks");
+        assertThat(trainer.get("bookkeeping").get("keep").asInt()).isEqualTo(7);
+        assertThat(trainer.get("threads").asInt()).isEqualTo(1);
+        assertThat(trainer.get("device").asText()).startsWith("cpu, 1 thread, ");
+        assertThat(trainer.get("fingerprint").asText()).matches("[0-9a-f]{64}");
+        assertThat(TestRun.metrics(folder.resolve("described")).getLast().get("valid_bytes").asLong())
+                .isEqualTo(Files.size(folder.resolve("other")));
+    }
+
+    @Test
     void aTrainedModelIsWhereANewRunStarts() throws IOException {
         String[] arguments = {"--data", path("text"), "--init-from", path("run"), "--out", path("tuned")};
-        assertThat(train(Stream.concat(Stream.of(arguments), Stream.of(SMALL)).toArray(String[]::new)))
-                .as(err.toString()).isZero();
+        assertThat(train(with(arguments, SMALL))).as(err.toString()).isZero();
         double fresh = TestRun.metrics(folder.resolve("run")).getFirst().get("loss").asDouble();
         double tuned = TestRun.metrics(folder.resolve("tuned")).getFirst().get("loss").asDouble();
         assertThat(tuned).isLessThan(fresh);
@@ -267,8 +339,8 @@ class TrainCommandTest {
         assertThat(train(fresh("diverged", "--steps", "9", "--batch", "2", "--seq-len", "24", "--lr", "1e38",
                 "--schedule", "constant", "--warmup", "0"))).isEqualTo(1);
         assertThat(err.toString().lines().toList().getLast()).matches("megabyte4j: the loss became (NaN|infinite) at"
-                + " step 2, and the run was stopped; the checkpoint of step 0 in \\Q" + path("diverged") + "\\E is good;"
-                + " try a smaller --lr, more --warmup, or --clip 1");
+                + " step 2, and the run was stopped; the checkpoint of step 0 in \\Q" + path("diverged") + "\\E is"
+                + " good; try a smaller --lr, more --warmup, or --clip 1");
         assertThat(err.toString()).doesNotContain("\tat ");
     }
 
@@ -299,6 +371,6 @@ class TrainCommandTest {
                 + " workspace .*, inputs .*\\), \\d+\\.\\d\\d GiB free; use a smaller --batch or --seq-len, or a"
                 + " smaller model");
         assertThat(folder.resolve("new")).doesNotExist();
-        assertThat(train(Stream.concat(Stream.of(tooLarge), Stream.of("--plan")).toArray(String[]::new))).isZero();
+        assertThat(train(with(tooLarge, "--plan"))).isZero();
     }
 }
