@@ -3,12 +3,13 @@ package org.megabyte4j.backend.cpu;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.util.Set;
+import org.megabyte4j.ffi.LargePages;
 import org.megabyte4j.tensor.Memory;
 
 /** A block of off-heap memory, freed when closed. Closing twice is harmless. */
 final class CpuMemory implements Memory {
-    /** Start of a block; a page, so that large blocks can use large ones. */
-    private static final long ALIGNMENT = 4096;
+    /** Start of a small block: whole cache lines, whole vectors. */
+    private static final long ALIGNMENT = 64;
 
     private final Arena arena = Arena.ofShared();
     private final MemorySegment segment;
@@ -16,7 +17,7 @@ final class CpuMemory implements Memory {
 
     /** @param held the blocks that a backend holds; this one is among them until it is closed */
     CpuMemory(long bytes, Set<CpuMemory> held) {
-        segment = arena.allocate(bytes, ALIGNMENT);
+        segment = bytes < LargePages.SIZE ? arena.allocate(bytes, ALIGNMENT) : LargePages.allocate(bytes, arena);
         this.held = held;
         held.add(this);
     }
