@@ -32,14 +32,9 @@ final class StandardStream extends FilterOutputStream {
         return new StandardStream(new FileOutputStream(FileDescriptor.err));
     }
 
+    /** Flushed by {@code println} and {@code printf}. */
     PrintWriter writer() {
-        return new PrintWriter(new OutputStreamWriter(new BufferedOutputStream(this), StandardCharsets.UTF_8), false) {
-            @Override
-            public void println() {
-                super.println();
-                flush();
-            }
-        };
+        return new PrintWriter(new OutputStreamWriter(new BufferedOutputStream(this), StandardCharsets.UTF_8), true);
     }
 
     @Override

@@ -290,7 +290,8 @@ public final class TrainCommand implements Callable<Integer> {
         }
 
         private String summary(TrainingRun.Outcome outcome, Path folder) {
-            String steps = String.format(Locale.ROOT, "%,d steps", trainer.stepsDone());
+            String steps = trainer.stepsDone() == 1 ? "1 step"
+                    : String.format(Locale.ROOT, "%,d steps", trainer.stepsDone());
             return switch (outcome) {
                 case FINISHED -> "Done: " + steps + ". The model and its metrics are in " + folder + ".";
                 case TIME_IS_UP -> "The time is up after " + steps + ". The model and its metrics are in " + folder

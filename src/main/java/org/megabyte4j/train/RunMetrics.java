@@ -14,6 +14,7 @@ final class RunMetrics implements AutoCloseable {
     private final Path picture;
     private final Consumer<String> notice;
     private long lastValidated = -1;
+    private boolean drawn;
     private boolean pictureFailed;
 
     /**
@@ -40,10 +41,14 @@ final class RunMetrics implements AutoCloseable {
         }
     }
 
+    /** The first is drawn at once: AWT cannot be loaded any more when an interrupted process ends. */
     void add(Metric metric) {
         remember(metric);
         lines.append(metric);
         events.append(metric);
+        if (!drawn) {
+            draw();
+        }
     }
 
     /** The step of the last validation, -1 if there was none. */
@@ -62,6 +67,7 @@ final class RunMetrics implements AutoCloseable {
             return;
         }
         try {
+            drawn = true;
             plot.write(picture);
         } catch (IOException | RuntimeException | LinkageError | AWTError | InternalError e) {
             pictureFailed = true;
