@@ -31,8 +31,8 @@ class AttentionTest {
                 new AttentionShape(2, 32, 1, 1, 80), new AttentionShape(1, 33, 4, 2, 9),
                 new AttentionShape(1, 63, 2, 1, 24), new AttentionShape(2, 64, 3, 1, 16),
                 new AttentionShape(3, 65, 5, 1, 13), new AttentionShape(1, 127, 2, 2, 3),
-                new AttentionShape(1, 128, 4, 1, 64), new AttentionShape(1, 129, 3, 1, 80),
-                new AttentionShape(2, 257, 4, 2, 24), new AttentionShape(1, 300, 7, 1, 3));
+                new AttentionShape(1, 128, 2, 1, 64), new AttentionShape(1, 129, 2, 1, 80),
+                new AttentionShape(1, 257, 4, 2, 8), new AttentionShape(2, 300, 3, 1, 3));
     }
 
     @BeforeAll

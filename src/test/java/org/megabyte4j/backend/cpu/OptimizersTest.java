@@ -22,11 +22,17 @@ import org.megabyte4j.tensor.Tensor;
 class OptimizersTest {
     private static final double TOLERANCE = 1e-6;
 
-    /** Matrices, vectors and single elements, with gaps and without; the last one is worth several threads. */
-    private static final ParameterLayout LAYOUT = ParameterLayout.builder().add("a", true, 3, 5).append("b", true, 4, 5)
-            .add("c", false, 7).add("d", false, 1).add("e", true, 33, 17).add("f", false, 17).add("g", true, 1, 9)
-            .add("h", true, 9, 1).add("i", false, 65).add("j", true, 120, 281).build();
-    private static final boolean[] DECAYS = {true, true, false, false, true, false, true, true, false, true};
+    /** A parameter arena; {@code decays[i]} is about entry i. */
+    private record Parameters(ParameterLayout layout, boolean... decays) { }
+
+    /** Matrices, vectors and single elements, with gaps and without. */
+    private static final Parameters SMALL = new Parameters(ParameterLayout.builder().add("a", true, 3, 5)
+            .append("b", true, 4, 5).add("c", false, 7).add("d", false, 1).add("e", true, 33, 17).add("f", false, 17)
+            .add("g", true, 1, 9).add("h", true, 9, 1).add("i", false, 65).build(),
+            true, true, false, false, true, false, true, true, false);
+    /** Worth several threads. */
+    private static final Parameters LARGE = new Parameters(
+            ParameterLayout.builder().add("a", false, 5).add("b", true, 173, 301).build(), false, true);
 
     private static CpuBackends backends;
 
@@ -45,19 +51,22 @@ class OptimizersTest {
         void run(Ops ops, Tensor scalars, Ops.Clip clip, Tensor parameters, Tensor gradients);
     }
 
-    /** Gives an optimiser with its state among the tensors. */
-    private interface Optimizer extends Function<Comparison.Tensors, Step> { }
+    private interface Optimizer {
+        /** Puts the optimiser's state among the tensors. */
+        Step create(Comparison.Tensors t, Parameters all);
+    }
 
-    private static Function<Comparison.Tensors, Consumer<Ops>> work(Optimizer optimizer, float maxNorm) {
+    private static Function<Comparison.Tensors, Consumer<Ops>> work(Optimizer optimizer, Parameters all,
+            float maxNorm) {
         return t -> {
-            Tensor parameters = t.changed("parameters", arena(t, 0.5));
+            Tensor parameters = t.changed("parameters", arena(t, all, 0.5));
             Tensor norm = t.result("norm", 1);
             Ops.Clip clip = maxNorm == Float.POSITIVE_INFINITY ? Ops.Clip.NONE : new Ops.Clip(norm, maxNorm);
-            Step step = optimizer.apply(t);
+            Step step = optimizer.create(t, all);
             Tensor[] gradients = new Tensor[3];
             Tensor[] scalars = new Tensor[3];
             for (int k = 0; k < 3; k++) {
-                gradients[k] = arena(t, 1);
+                gradients[k] = arena(t, all, 1);
                 scalars[k] = t.values(new StepScalars(0.01f / (k + 1), (float) (1 - Math.pow(0.9, k + 1)),
                         (float) (1 - Math.pow(0.999, k + 1)), (float) (1 - Math.pow(k + 1, -0.8))).toArray(), 4);
             }
@@ -71,9 +80,9 @@ class OptimizersTest {
     }
 
     /** Random numbers in the layout of the parameters, zeros in its gaps. */
-    private static Tensor arena(Comparison.Tensors t, double deviation) {
-        float[] values = new float[(int) LAYOUT.elements()];
-        for (ParameterLayout.Entry entry : LAYOUT.entries()) {
+    private static Tensor arena(Comparison.Tensors t, Parameters all, double deviation) {
+        float[] values = new float[(int) all.layout.elements()];
+        for (ParameterLayout.Entry entry : all.layout.entries()) {
             for (int i = 0; i < entry.elements(); i++) {
                 values[(int) entry.offset() + i] = (float) (deviation * t.nextGaussian());
             }
@@ -83,30 +92,30 @@ class OptimizersTest {
 
     private static Optimizer adamW(double weightDecay) {
         var settings = new Ops.AdamWSettings(0.9, 0.999, 1e-8, weightDecay);
-        return t -> {
-            Tensor first = t.changed("first moment", t.zeros(LAYOUT.elements()));
-            Tensor second = t.changed("second moment", t.zeros(LAYOUT.elements()));
+        return (t, all) -> {
+            Tensor first = t.changed("first moment", t.zeros(all.layout.elements()));
+            Tensor second = t.changed("second moment", t.zeros(all.layout.elements()));
             return (ops, scalars, clip, p, g) ->
-                    ops.adamW(settings, LAYOUT, DECAYS, scalars, clip, p, g, first, second);
+                    ops.adamW(settings, all.layout, all.decays, scalars, clip, p, g, first, second);
         };
     }
 
     private static Optimizer anyPrecision(double weightDecay, boolean compensated) {
         var settings = new Ops.AdamWSettings(0.9, 0.999, 1e-8, weightDecay);
-        return t -> {
-            Tensor first = t.changed("first moment", t.zeros(LAYOUT.elements()));
-            Tensor second = t.changed("second moment", t.zeros(LAYOUT.elements()));
-            Tensor compensation = compensated ? t.zeros(LAYOUT.elements()) : null;
-            return (ops, scalars, clip, p, g) -> ops.anyPrecisionAdamW(settings, LAYOUT, DECAYS, scalars, clip, p, g,
+        return (t, all) -> {
+            Tensor first = t.changed("first moment", t.zeros(all.layout.elements()));
+            Tensor second = t.changed("second moment", t.zeros(all.layout.elements()));
+            Tensor compensation = compensated ? t.zeros(all.layout.elements()) : null;
+            return (ops, scalars, clip, p, g) -> ops.anyPrecisionAdamW(settings, all.layout, all.decays, scalars, clip, p, g,
                     first, second, compensation);
         };
     }
 
     private static Optimizer adafactor(Ops.AdafactorSettings settings) {
-        return t -> {
-            Tensor state = t.changed("state", t.zeros(Ops.adafactorStateElements(LAYOUT)));
+        return (t, all) -> {
+            Tensor state = t.changed("state", t.zeros(Ops.adafactorStateElements(all.layout)));
             return (ops, scalars, clip, p, g) ->
-                    ops.adafactor(settings, LAYOUT, DECAYS, scalars, clip, p, g, state);
+                    ops.adafactor(settings, all.layout, all.decays, scalars, clip, p, g, state);
         };
     }
 
@@ -122,30 +131,48 @@ class OptimizersTest {
     @ParameterizedTest
     @MethodSource("optimizers")
     void threeStepsWithAndWithoutClipping(Optimizer optimizer) {
-        Comparison.check(backends.all(), TOLERANCE, work(optimizer, Float.POSITIVE_INFINITY));
-        Comparison.check(backends.all(), TOLERANCE, work(optimizer, 1));
+        Comparison.check(backends.all(), TOLERANCE, work(optimizer, SMALL, Float.POSITIVE_INFINITY));
+        Comparison.check(backends.all(), TOLERANCE, work(optimizer, SMALL, 1));
     }
 
     @ParameterizedTest
     @MethodSource("optimizers")
     void gradientsBelowTheLargestNormAreLeftAsTheyAre(Optimizer optimizer) {
         CpuBackend backend = backends.all().getFirst();
-        Map<String, float[]> without = Comparison.run(backend, work(optimizer, Float.POSITIVE_INFINITY));
-        Map<String, float[]> with = Comparison.run(backend, work(optimizer, 1e6f));
+        Map<String, float[]> without = Comparison.run(backend, work(optimizer, SMALL, Float.POSITIVE_INFINITY));
+        Map<String, float[]> with = Comparison.run(backend, work(optimizer, SMALL, 1e6f));
         without.forEach((name, values) -> assertThat(with.get(name)).as(name).isEqualTo(values));
     }
 
     @ParameterizedTest
     @MethodSource("optimizers")
     void gapsBetweenParametersStayZero(Optimizer optimizer) {
-        boolean[] used = new boolean[(int) LAYOUT.elements()];
-        LAYOUT.entries().forEach(e ->
+        boolean[] used = new boolean[(int) SMALL.layout.elements()];
+        SMALL.layout.entries().forEach(e ->
                 Arrays.fill(used, (int) e.offset(), (int) (e.offset() + e.elements()), true));
         for (CpuBackend backend : List.of(backends.all().getFirst(), backends.all().getLast())) {
-            float[] parameters = Comparison.run(backend, work(optimizer, 1)).get("parameters");
+            float[] parameters = Comparison.run(backend, work(optimizer, SMALL, 1)).get("parameters");
             for (int i = 0; i < used.length; i++) {
                 assertThat(used[i] || parameters[i] == 0).as("element %d in a gap: %s", i, parameters[i]).isTrue();
             }
+        }
+    }
+
+    /** These work on each element by itself. */
+    @Test
+    void adamWIsTheSameForAnyNumberOfThreads() {
+        for (Optimizer optimizer : List.of(adamW(0.1), anyPrecision(0.1, true))) {
+            Map<String, float[]> expected = steps(1, optimizer);
+            for (int threads : new int[] {2, 3}) {
+                steps(threads, optimizer).forEach((name, values) ->
+                        assertThat(values).as(name).isEqualTo(expected.get(name)));
+            }
+        }
+    }
+
+    private static Map<String, float[]> steps(int threads, Optimizer optimizer) {
+        try (CpuBackend backend = CpuBackend.open(threads)) {
+            return Comparison.run(backend, work(optimizer, LARGE, 1));
         }
     }
 
@@ -153,7 +180,7 @@ class OptimizersTest {
     @Test
     void theNormOfTinyAndHugeGradients() {
         for (double size : new double[] {1e-30, 1e30}) {
-            for (int count : new int[] {1, 7, 65_536, 200_003}) {
+            for (int count : new int[] {1, 7, 65_536, 150_003}) {
                 Comparison.check(backends.all(), 1e-7, t -> {
                     Tensor x = t.normal(size, count);
                     Tensor norm = t.result("norm", 1);
@@ -166,7 +193,7 @@ class OptimizersTest {
     @Test
     void theNormIsTheSameForAnyNumberOfThreads() {
         float[] expected = norm(1);
-        for (int threads : new int[] {2, 3, 5, 8}) {
+        for (int threads : new int[] {2, 3, 4}) {
             assertThat(norm(threads)).isEqualTo(expected);
         }
     }
@@ -174,7 +201,7 @@ class OptimizersTest {
     private static float[] norm(int threads) {
         try (CpuBackend backend = CpuBackend.open(threads)) {
             return Comparison.run(backend, t -> {
-                Tensor x = t.random(400_001);
+                Tensor x = t.random(200_001);
                 Tensor norm = t.result("norm", 1);
                 return ops -> ops.norm(x, norm);
             }).get("norm");
