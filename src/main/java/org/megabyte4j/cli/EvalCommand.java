@@ -93,6 +93,7 @@ public final class EvalCommand implements Callable<Integer> {
                 ModelFile file = ModelFile.open(model, LocalHeads.AUTO, this::notice)) {
             int base = length != null ? length
                     : recipe.map(run -> run.options().length()).orElseGet(() -> StepArguments.defaultLength(file.config()));
+            factors.forEach(factor -> file.config().checkLength("sequence length", Math.multiplyExact(base, factor)));
             if (plan) {
                 return printPlan(file.config(), base, backend);
             }
