@@ -93,7 +93,7 @@ public final class EvalCommand implements Callable<Integer> {
                 ModelFile file = ModelFile.open(model, LocalHeads.AUTO, this::notice)) {
             int base = length != null ? length
                     : recipe.map(run -> run.options().length()).orElseGet(() -> StepArguments.defaultLength(file.config()));
-            factors.forEach(factor -> file.config().checkLength("sequence length", Math.multiplyExact(base, factor)));
+            factors.forEach(factor -> file.config().checkLength("sequence length", times(base, factor)));
             if (plan) {
                 return printPlan(file.config(), base, backend);
             }
@@ -104,7 +104,7 @@ public final class EvalCommand implements Callable<Integer> {
                             "bits per byte", "KB/s");
                 }
                 for (int factor : factors) {
-                    evaluate(parameters, part, Math.multiplyExact(base, factor), Math.max(1, batch / factor), backend);
+                    evaluate(parameters, part, times(base, factor), Math.max(1, batch / factor), backend);
                 }
             }
         }
@@ -143,7 +143,7 @@ public final class EvalCommand implements Callable<Integer> {
 
     private int printPlan(MegabyteConfig config, int base, Backend backend) {
         for (int factor : factors) {
-            int at = Math.multiplyExact(base, factor);
+            int at = times(base, factor);
             int sequences = Math.max(1, batch / factor);
             try (Parameters parameters = new Parameters(config); MemoryPlan memory = new MemoryPlan()) {
                 new Evaluator(parameters, sequences, at, backend, memory);
@@ -173,6 +173,15 @@ public final class EvalCommand implements Callable<Integer> {
                     + " FILE_OR_FOLDER");
         }
         return data;
+    }
+
+    private static int times(int length, int factor) {
+        long product = (long) length * factor;
+        if (product > Integer.MAX_VALUE) {
+            throw new MegabyteException(factor + " times the length " + length + " is more than the " + Integer.MAX_VALUE
+                    + " bytes that a sequence can have; use a smaller --extrapolate");
+        }
+        return (int) product;
     }
 
     private void atLeastOne(String option, long value) {

@@ -33,7 +33,7 @@ final class Failures implements IParameterExceptionHandler, IExecutionExceptionH
     @Override
     public int handleParseException(ParameterException e, String[] args) {
         CommandSpec command = e.getCommandLine().getCommandSpec();
-        err.println(command.qualifiedName() + ": " + sentence(e));
+        err.println(command.qualifiedName() + ": " + printable(sentence(e)));
         err.println("Try " + command.qualifiedName() + " --help.");
         trace(e);
         return USAGE;
@@ -45,9 +45,14 @@ final class Failures implements IParameterExceptionHandler, IExecutionExceptionH
     }
 
     int report(Throwable e) {
-        err.println("megabyte4j: " + sentence(e));
+        err.println("megabyte4j: " + printable(sentence(e)));
         trace(e);
         return FAILURE;
+    }
+
+    /** Names of files may hold what controls a terminal. */
+    private static String printable(String sentence) {
+        return sentence.replaceAll("[\\p{Cc}&&[^\n\t]]", "?");
     }
 
     private void trace(Throwable e) {

@@ -141,6 +141,8 @@ class EvalCommandTest {
             @alibi --data @missing       | there is no file or folder @missing; check the path
             @alibi --batch 0             | --batch 0 is not possible; use at least 1
             @alibi --extrapolate 0       | --extrapolate 0 is not possible; use at least 1
+            @alibi --extrapolate 99999999 | 99999999 times the length 24 is more than the 2147483647 bytes that a \
+            sequence can have; use a smaller --extrapolate
             @alibi --max-bytes 0         | --max-bytes 0 is not possible; use at least 1
             @alibi --data @text --split train | --split chooses a part of the run's own data; leave out --split or --data
             @alibi/model.safetensors     | @alibi/model.safetensors does not tell which data it was trained on; use \

@@ -83,6 +83,13 @@ class MainTest {
     }
 
     @Test
+    void namesInMessagesDoNotControlTheTerminal() {
+        assertThat(run("generate", "no\u001b[31mmodel")).isEqualTo(1);
+        assertThat(run("no\u0007command")).isEqualTo(2);
+        assertThat(err.toString()).contains("no?[31mmodel", "no?command").doesNotContain("\u001b", "\u0007");
+    }
+
+    @Test
     void helpListsEveryCommand() {
         assertThat(run("--help")).isZero();
         commands().forEach(command -> assertThat(out.toString()).containsPattern("(?m)^  " + command.getCommandName()));
