@@ -1,6 +1,7 @@
 package org.megabyte4j.cli;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
@@ -143,6 +144,17 @@ class TrainCommandTest {
         assertRefused("the run folder @used is in use by another process; wait until it ends, or choose another folder",
                 fresh("used", SMALL));
         used.close();
+    }
+
+    @Test
+    void aRunFolderThatCannotBeMadeIsASentence() throws IOException {
+        assertThat(train(fresh("text/run", SMALL))).isEqualTo(1);
+        assertThat(err.toString().lines().toList()).singleElement().asString()
+                .startsWith("megabyte4j: the run folder " + path("text/run") + " cannot be used: " + path("text"));
+        Path readOnly = Files.createDirectory(folder.resolve("readonly"));
+        assumeTrue(readOnly.toFile().setWritable(false) && !Files.isWritable(readOnly), "root may write anywhere");
+        assertRefused("the run folder @readonly/run cannot be used: permission denied on @readonly/run",
+                fresh("readonly/run", SMALL));
     }
 
     /** Its files would be other data when it is resumed. */
