@@ -9,7 +9,7 @@ final class PlainKernels implements Kernels {
     static final ValueLayout.OfFloat FLOAT = ValueLayout.JAVA_FLOAT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
 
     /**
-     * All memory. Kernels address it directly: the bounds of a tensor are checked once for each operation, and a check
+     * All memory. Kernels address it directly: shapes are checked in the dry run, see {@link ShapeChecks}, and a check
      * for each element keeps the compiler from good loops.
      */
     static final MemorySegment ALL = MemorySegment.NULL.reinterpret(Long.MAX_VALUE);
@@ -99,7 +99,8 @@ final class PlainKernels implements Kernels {
             MemorySegment out, long at, int stride) {
         for (int row = 0; row < rows; row++) {
             for (int column = 0; column < columns; column++) {
-                set(out, at + row + (long) column * stride, factor * get(from, fromAt + column + (long) row * fromStride));
+                float value = get(from, fromAt + column + (long) row * fromStride);
+                set(out, at + row + (long) column * stride, factor * value);
             }
         }
     }

@@ -1,0 +1,242 @@
+package org.megabyte4j.backend.cpu;
+
+import static org.megabyte4j.tensor.DType.F32;
+import static org.megabyte4j.tensor.DType.I32;
+
+import org.megabyte4j.backend.AttentionBias;
+import org.megabyte4j.backend.AttentionShape;
+import org.megabyte4j.backend.ByteShift;
+import org.megabyte4j.backend.Ops;
+import org.megabyte4j.backend.StepScalars;
+import org.megabyte4j.tensor.DType;
+import org.megabyte4j.tensor.ParameterLayout;
+import org.megabyte4j.tensor.ShapeException;
+import org.megabyte4j.tensor.Tensor;
+
+/**
+ * Computes nothing, but refuses tensors that an operation would read or write beyond their ends. A program's dry run
+ * goes through it, so that the kernels, which address memory directly, need no checks of their own.
+ */
+class ShapeChecks implements Ops {
+
+    private static void need(String what, Tensor tensor, long elements) {
+        if (tensor != null && tensor.elements() != elements) {
+            throw new ShapeException(what + " is " + tensor + ", but " + elements + " elements are needed");
+        }
+    }
+
+    private static void need(String what, Tensor tensor, DType dtype, long elements) {
+        need(what, tensor, elements);
+        if (tensor != null && tensor.dtype() != dtype) {
+            throw new ShapeException(what + " is " + tensor + ", but " + dtype + " is needed");
+        }
+    }
+
+    private static void matrix(String what, Tensor tensor) {
+        need(what, tensor, F32, tensor.elements());
+        if (tensor.rank() != 2) {
+            throw new ShapeException(what + " is " + tensor + ", but a matrix is needed");
+        }
+    }
+
+    @Override
+    public void fill(Tensor x, float value) {
+    }
+
+    @Override
+    public void copy(Tensor from, Tensor to) {
+        need("the target of a copy of " + from, to, from.elements());
+    }
+
+    @Override
+    public void embed(Tensor ids, ByteShift shift, int padId, Tensor table, Tensor positions, Tensor addend,
+            Tensor out) {
+        embedding(ids, padId, table, positions);
+        need("embed's addend", addend, F32, ids.elements() * table.columns());
+        need("embed's out", out, F32, ids.elements() * table.columns());
+    }
+
+    @Override
+    public void embedBackward(Tensor ids, ByteShift shift, int padId, Tensor dOut, Tensor dTable, Tensor dPositions) {
+        embedding(ids, padId, dTable, dPositions);
+        need("embedBackward's dOut", dOut, F32, ids.elements() * dTable.columns());
+    }
+
+    private static void embedding(Tensor ids, int padId, Tensor table, Tensor positions) {
+        need("the ids", ids, I32, ids.elements());
+        matrix("the embedding table", table);
+        if (padId < 0 || padId >= table.rows()) {
+            throw new ShapeException("the padding id " + padId + " is not in the embedding table " + table);
+        }
+        need("the position embeddings", positions, F32, positions == null ? 0 : positions.elements());
+        if (positions != null && (positions.columns() != table.columns() || positions.rows() < ids.columns())) {
+            throw new ShapeException("the position embeddings are " + positions + ", but " + ids.columns()
+                    + " rows of " + table.columns() + " are needed");
+        }
+    }
+
+    @Override
+    public void linear(Tensor x, Tensor weight, Tensor bias, Tensor addend, Tensor out) {
+        matrix("linear's weight", weight);
+        long rows = out.elements() / weight.rows();
+        need("linear's x", x, F32, rows * weight.columns());
+        need("linear's bias", bias, F32, weight.rows());
+        need("linear's addend", addend, F32, rows * weight.rows());
+        need("linear's out", out, F32, rows * weight.rows());
+    }
+
+    @Override
+    public void linearInputGradient(Tensor dOut, Tensor weight, Tensor addend, Tensor dX) {
+        matrix("linearInputGradient's weight", weight);
+        long rows = dX.elements() / weight.columns();
+        need("linearInputGradient's dOut", dOut, F32, rows * weight.rows());
+        need("linearInputGradient's addend", addend, F32, rows * weight.columns());
+        need("linearInputGradient's dX", dX, F32, rows * weight.columns());
+    }
+
+    @Override
+    public void linearWeightGradient(Tensor x, Tensor dOut, Tensor dWeight, Tensor dBias) {
+        matrix("linearWeightGradient's dWeight", dWeight);
+        long rows = dOut.elements() / dWeight.rows();
+        need("linearWeightGradient's x", x, F32, rows * dWeight.columns());
+        need("linearWeightGradient's dOut", dOut, F32, rows * dWeight.rows());
+        need("linearWeightGradient's dBias", dBias, F32, dWeight.rows());
+    }
+
+    @Override
+    public void linearGelu(Tensor x, Tensor weight, Tensor bias, Tensor preActivation, Tensor activated) {
+        linear(x, weight, bias, null, preActivation);
+        need("linearGelu's activated", activated, F32, preActivation.elements());
+    }
+
+    @Override
+    public void geluBackward(Tensor preActivation, Tensor dActivated, Tensor dX, Tensor activated) {
+        need("geluBackward's preActivation", preActivation, F32, preActivation.elements());
+        need("geluBackward's dActivated", dActivated, F32, preActivation.elements());
+        need("geluBackward's dX", dX, F32, preActivation.elements());
+        need("geluBackward's activated", activated, F32, preActivation.elements());
+    }
+
+    @Override
+    public void layerNorm(Tensor x, Tensor weight, Tensor bias, Tensor out, Tensor mean, Tensor rstd) {
+        normalized(x, weight, mean, rstd);
+        need("layerNorm's bias", bias, F32, weight.elements());
+        need("layerNorm's out", out, F32, x.elements());
+    }
+
+    @Override
+    public void layerNormAgain(Tensor x, Tensor weight, Tensor bias, Tensor mean, Tensor rstd, Tensor out) {
+        layerNorm(x, weight, bias, out, mean, rstd);
+    }
+
+    @Override
+    public void layerNormBackward(Tensor dOut, Tensor x, Tensor weight, Tensor mean, Tensor rstd, Tensor dResidual,
+            Tensor dX, Tensor dWeight, Tensor dBias) {
+        normalized(x, weight, mean, rstd);
+        need("layerNormBackward's dOut", dOut, F32, x.elements());
+        need("layerNormBackward's dResidual", dResidual, F32, x.elements());
+        need("layerNormBackward's dX", dX, F32, x.elements());
+        need("layerNormBackward's dWeight", dWeight, F32, weight.elements());
+        need("layerNormBackward's dBias", dBias, F32, weight.elements());
+    }
+
+    private static void normalized(Tensor x, Tensor weight, Tensor mean, Tensor rstd) {
+        long rows = x.elements() / weight.elements();
+        need("layerNorm's weight", weight, F32, weight.elements());
+        need("layerNorm's x", x, F32, rows * weight.elements());
+        need("layerNorm's mean", mean, F32, rows);
+        need("layerNorm's rstd", rstd, F32, rows);
+    }
+
+    @Override
+    public void causalAttention(AttentionShape shape, Tensor qkv, AttentionBias bias, Tensor out, Tensor logSumExp) {
+        attention(shape, qkv, out);
+        need("attention's logSumExp", logSumExp, F32, shape.rows() * shape.heads());
+    }
+
+    @Override
+    public void causalAttentionBackward(AttentionShape shape, Tensor qkv, AttentionBias bias, Tensor out,
+            Tensor logSumExp, Tensor dOut, Tensor dQkv) {
+        attention(shape, qkv, out);
+        need("attention's logSumExp", logSumExp, F32, shape.rows() * shape.heads());
+        need("attention's dOut", dOut, F32, out.elements());
+        need("attention's dQkv", dQkv, F32, qkv.elements());
+    }
+
+    private static void attention(AttentionShape shape, Tensor qkv, Tensor out) {
+        need("attention's qkv", qkv, F32, shape.rows() * shape.packedWidth());
+        need("attention's out", out, F32, shape.rows() * shape.width());
+    }
+
+    @Override
+    public void cachedAttention(AttentionShape shape, Tensor qkv, AttentionBias bias, Tensor cache, Tensor past,
+            Tensor out) {
+        attention(shape, qkv, out);
+        need("attention's past", past, I32, shape.batch());
+        if (cache.rank() != 3) {
+            throw new ShapeException("attention's cache is " + cache + ", but three axes are needed");
+        }
+        need("attention's cache", cache, F32, shape.batch() * cache.size(1) * shape.keyValueWidth());
+    }
+
+    @Override
+    public void countTargets(Tensor ids, int ignoredId, Tensor count) {
+        need("the targets", ids, I32, ids.elements());
+        need("the count of targets", count, I32, 1);
+    }
+
+    @Override
+    public void softmaxCrossEntropy(Tensor logits, Tensor targets, int ignoredId, Tensor count, Tensor loss,
+            Tensor dLogits, float gradientScale) {
+        countTargets(targets, ignoredId, count);
+        need("the logits", logits, F32, targets.elements() * logits.columns());
+        need("the loss", loss, F32, 1);
+        need("dLogits", dLogits, F32, logits.elements());
+    }
+
+    @Override
+    public void norm(Tensor x, Tensor norm) {
+        need("what the norm is taken of", x, F32, x.elements());
+        need("the norm", norm, F32, 1);
+    }
+
+    @Override
+    public void adamW(AdamWSettings settings, ParameterLayout layout, boolean[] decays, Tensor scalars, Clip clip,
+            Tensor parameters, Tensor gradients, Tensor firstMoment, Tensor secondMoment) {
+        need("the parameters", parameters, F32, layout.elements());
+        need("the gradients", gradients, F32, layout.elements());
+        need("the first moment", firstMoment, F32, layout.elements());
+        need("the second moment", secondMoment, F32, layout.elements());
+        optimizer(layout, decays, scalars, clip);
+    }
+
+    @Override
+    public void adafactor(AdafactorSettings settings, ParameterLayout layout, boolean[] decays, Tensor scalars,
+            Clip clip, Tensor parameters, Tensor gradients, Tensor state) {
+        need("the parameters", parameters, F32, layout.elements());
+        need("the gradients", gradients, F32, layout.elements());
+        need("Adafactor's state", state, F32, Ops.adafactorStateElements(layout));
+        optimizer(layout, decays, scalars, clip);
+    }
+
+    @Override
+    public void anyPrecisionAdamW(AdamWSettings settings, ParameterLayout layout, boolean[] decays, Tensor scalars,
+            Clip clip, Tensor parameters, Tensor gradients, Tensor firstMoment, Tensor secondMoment,
+            Tensor compensation) {
+        need("the parameters", parameters, layout.elements());
+        need("the gradients", gradients, layout.elements());
+        need("the first moment", firstMoment, layout.elements());
+        need("the second moment", secondMoment, layout.elements());
+        need("the compensation", compensation, layout.elements());
+        optimizer(layout, decays, scalars, clip);
+    }
+
+    private static void optimizer(ParameterLayout layout, boolean[] decays, Tensor scalars, Clip clip) {
+        need("the step's scalars", scalars, F32, StepScalars.COUNT);
+        need("the norm", clip.norm(), F32, 1);
+        if (decays.length != layout.entries().size()) {
+            throw new ShapeException(decays.length + " flags of weight decay do not fit " + layout.entries().size()
+                    + " parameters");
+        }
+    }
+}
