@@ -173,7 +173,7 @@ public final class BenchCommand implements Callable<Integer> {
         double median = median(times);
         long flops = Flops.ofTrainingStep(parameters.config(), batch, length);
         report.put("batch", batch).put("seq_len", length).put("clip", clip).set("step_ms", array(times));
-        report.put("median_ms", rounded(median)).put("kb_per_s", rounded((double) batch * length / median))
+        report.put("median_ms", median).put("kb_per_s", rounded((double) batch * length / median))
                 .put("flops_per_step", flops).put("gflop_per_s", rounded(flops / median / 1e6));
     }
 
@@ -248,7 +248,7 @@ public final class BenchCommand implements Callable<Integer> {
 
     private static ArrayNode array(double[] times) {
         ArrayNode array = JsonNodeFactory.instance.arrayNode();
-        Arrays.stream(times).forEach(time -> array.add(rounded(time)));
+        Arrays.stream(times).forEach(array::add);
         return array;
     }
 
