@@ -1,0 +1,195 @@
+// Kernels by name, and grids: blocks spread over a few operating-system threads.
+
+#include <atomic>
+#include <condition_variable>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <map>
+#include <mutex>
+#include <thread>
+
+#include "block_runner.h"
+#include "settings.h"
+
+namespace emulation {
+namespace {
+
+std::map<std::string, Kernel>& kernels() {
+    static auto* map = new std::map<std::string, Kernel>();
+    return *map;
+}
+
+struct Grid {
+    const Kernel& kernel;
+    const LaunchShape& shape;
+    void* const* arguments;
+    Schedule schedule;
+    uint64_t blocks;
+    uint64_t offset;                       // where random order begins
+    std::atomic<uint64_t> next{0};
+    std::atomic<bool> failed{false};
+    Outcome outcome{};                     // of the first block that failed; guarded by lock
+    std::mutex lock{};
+
+    // Blocks till there are no more. Random order only turns them around: what blocks do to each other is not what
+    // barriers inside a block are for.
+    void work() {
+        BlockRunner& runner = *BlockRunner::of_this_thread();
+        for (;;) {
+            uint64_t number = next.fetch_add(1, std::memory_order_relaxed);
+            if (number >= blocks || failed.load(std::memory_order_relaxed)) return;
+            if (schedule.random) number = blocks - 1 - (number + offset) % blocks;
+            uint3 index = {static_cast<unsigned>(number % shape.grid.x),
+                           static_cast<unsigned>(number / shape.grid.x % shape.grid.y),
+                           static_cast<unsigned>(number / shape.grid.x / shape.grid.y)};
+            Outcome of_block = runner.run(kernel, arguments, shape, index, schedule, number);
+            if (of_block.code != 0) {
+                std::lock_guard<std::mutex> guard(lock);
+                if (outcome.code == 0) outcome = of_block;
+                failed = true;
+            }
+        }
+    }
+};
+
+// Threads that help with one grid at a time; they live as long as the process.
+class Helpers {
+public:
+    void run(Grid& grid, int wanted) {
+        std::unique_lock<std::mutex> guard(lock);
+        while (made < wanted) {
+            std::thread(&Helpers::help, this, made++).detach();
+        }
+        work = &grid;
+        members = wanted;
+        busy = wanted;
+        round++;
+        changed.notify_all();
+        guard.unlock();
+        grid.work();
+        guard.lock();
+        changed.wait(guard, [&] { return busy == 0; });
+    }
+
+private:
+    void help(int index) {
+        long done = 0;
+        std::unique_lock<std::mutex> guard(lock);
+        for (;;) {
+            changed.wait(guard, [&] { return round != done; });
+            done = round;
+            if (index >= members) continue;
+            Grid* grid = work;
+            guard.unlock();
+            grid->work();
+            guard.lock();
+            if (--busy == 0) changed.notify_all();
+        }
+    }
+
+    std::mutex lock;
+    std::condition_variable changed;
+    Grid* work = nullptr;
+    int made = 0;
+    int members = 0;
+    int busy = 0;
+    long round = 0;
+};
+
+int configured_threads() {
+#ifdef __SANITIZE_ADDRESS__
+    return 1;    // SHARED variables exist once there
+#else
+    unsigned cores = std::thread::hardware_concurrency();
+    long long threads = setting("MEGABYTE4J_SIMULATOR_THREADS", cores < 2 ? 1 : 2);
+    return threads < 1 ? 1 : threads > 64 ? 64 : static_cast<int>(threads);
+#endif
+}
+
+}  // namespace
+
+Schedule Schedule::configured() {
+    std::string value = setting("MEGABYTE4J_SIMULATOR_SCHEDULE");
+    if (value.empty() || value == "ordered") return {};
+    if (value.rfind("random", 0) != 0) {
+        fprintf(stderr, "simulated device: MEGABYTE4J_SIMULATOR_SCHEDULE is %s, not ordered or random:<seed>\n",
+                value.c_str());
+        abort();
+    }
+    size_t colon = value.find(':');
+    return {true, colon == std::string::npos ? 0 : std::strtoull(value.c_str() + colon + 1, nullptr, 10)};
+}
+
+void register_kernel(Kernel kernel) {
+    std::string name = kernel.name;
+    if (!kernels().emplace(name, std::move(kernel)).second) {
+        fprintf(stderr, "simulated device: two kernels are called %s\n", name.c_str());
+        abort();
+    }
+}
+
+const Kernel* find_kernel(const char* name) {
+    auto found = kernels().find(name);
+    return found == kernels().end() ? nullptr : &found->second;
+}
+
+const Kernel* find_kernel(void (*function)()) {
+    for (const auto& [name, kernel] : kernels()) {
+        if (kernel.function == function) return &kernel;
+    }
+    return nullptr;
+}
+
+Outcome run(const Kernel& kernel, const LaunchShape& shape, void* const* arguments) {
+    static std::mutex one_at_a_time;
+    std::lock_guard<std::mutex> guard(one_at_a_time);
+
+    uint64_t blocks = static_cast<uint64_t>(shape.grid.x) * shape.grid.y * shape.grid.z;
+    Schedule schedule = Schedule::configured();
+    Grid grid{kernel, shape, arguments, schedule, blocks, blocks == 0 ? 0 : Random(schedule.seed).next() % blocks};
+    auto threads = static_cast<uint64_t>(configured_threads());
+    if (threads > blocks) threads = blocks;
+    if (threads > 1) {
+        static auto* helpers = new Helpers();    // never destroyed: its threads run until the process ends
+        helpers->run(grid, static_cast<int>(threads) - 1);
+    } else {
+        grid.work();
+    }
+    return grid.outcome;
+}
+
+const Kernel& kernel_named(const char* name) {
+    const Kernel* kernel = find_kernel(name);
+    if (kernel == nullptr) throw LaunchError(std::string("there is no kernel ") + name);
+    return *kernel;
+}
+
+const Kernel& kernel_of(void (*function)()) {
+    const Kernel* kernel = find_kernel(function);
+    if (kernel == nullptr) throw LaunchError("the kernel is not registered: REGISTER_KERNEL(name) after its definition");
+    return *kernel;
+}
+
+void run_checked(const Kernel& kernel, const LaunchShape& shape, void* const* arguments,
+                 const std::vector<size_t>& argument_sizes) {
+    std::string name = std::string("kernel ") + kernel.name;
+    if (argument_sizes.size() != kernel.parameter_sizes.size()) {
+        throw LaunchError(name + " has " + std::to_string(kernel.parameter_sizes.size()) + " parameters, not " +
+                          std::to_string(argument_sizes.size()));
+    }
+    for (size_t i = 0; i < argument_sizes.size(); i++) {
+        if (argument_sizes[i] != kernel.parameter_sizes[i]) {
+            throw LaunchError(name + ": parameter " + std::to_string(i) + " has " +
+                              std::to_string(kernel.parameter_sizes[i]) + " bytes, the argument " +
+                              std::to_string(argument_sizes[i]));
+        }
+    }
+    uint64_t threads = static_cast<uint64_t>(shape.block.x) * shape.block.y * shape.block.z;
+    if (threads < 1 || threads > MAX_THREADS) throw LaunchError(name + ": a block of " + std::to_string(threads));
+    if (shape.dynamic_shared > MAX_DYNAMIC_SHARED) throw LaunchError(name + ": too much dynamic shared memory");
+    Outcome outcome = run(kernel, shape, arguments);
+    if (outcome.code != 0) throw LaunchError(outcome.message);
+}
+
+}  // namespace emulation
