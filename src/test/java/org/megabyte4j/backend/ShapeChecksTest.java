@@ -63,7 +63,7 @@ class ShapeChecksTest {
         }
 
         void run(Tensors tensors) {
-            work.accept(new WorkspaceMeter(2), tensors);
+            work.accept(new ShapeChecks(), tensors);
         }
     }
 
