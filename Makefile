@@ -7,7 +7,7 @@ DIST = dist/megabyte4j-$(VERSION)
 PEER_PYTHON = python3
 GOLDEN = ../shared/golden
 
-.PHONY: help demo test bench compare dist clean
+.PHONY: help demo test kernels simulator bench compare dist clean
 
 # What make demo learns from and for how long; its run folder.
 DATA = demo
@@ -18,6 +18,8 @@ RUN = runs/demo-$(shell date +%Y%m%d-%H%M%S)
 help:
 	@echo "make demo   trains a small model for about two minutes and lets it write; on your own text with DATA=FILE_OR_FOLDER"
 	@echo "make test   builds everything and runs all tests"
+	@echo "make kernels    compiles the CUDA kernels to PTX and counts their registers; needs nvcc"
+	@echo "make simulator  builds the simulated CUDA device for the tests and --device simulated; needs g++"
 	@echo "make bench  runs the micro-benchmarks; some of them with BENCH_ARGS=\"Linear -f 1 -wi 1 -i 3\""
 	@echo "make compare PEER_PYTHON=peer/bin/python"
 	@echo "            times it against PyTorch into docs/benchmarks.md; COMPARE_ARGS=\"--rounds 3 --cases train-small\""
@@ -33,7 +35,15 @@ demo:
 	@echo; echo "The loss curve is $(RUN)/loss.png. More text: $(DIST)/bin/megabyte4j generate $(RUN)"
 
 test:
+	native-build/kernels.sh --if-possible
+	if [ -x native-build/simulator.sh ]; then native-build/simulator.sh --if-possible; fi
 	$(MAVEN) -f reactor.xml verify
+
+kernels:
+	native-build/kernels.sh
+
+simulator:
+	native-build/simulator.sh
 
 bench:
 	$(MAVEN) --quiet -f reactor.xml -DskipTests -Prun package
@@ -44,10 +54,11 @@ compare: dist
 	python3 jmh/compare.py --python "$(PEER_PYTHON)" $(if $(wildcard $(GOLDEN)),--golden "$(GOLDEN)") $(COMPARE_ARGS)
 
 dist:
+	native-build/kernels.sh --if-possible
 	rm -rf $(DIST)
 	$(MAVEN) --quiet -DskipTests -Prun,release package
 	@echo "$(DIST)/bin/megabyte4j is ready; the Maven artifact with its sources and Javadoc is in target/"
 
 clean:
 	$(MAVEN) --quiet -f reactor.xml clean
-	rm -rf dist
+	rm -rf dist native-build/out

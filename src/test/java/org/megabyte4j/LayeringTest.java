@@ -21,6 +21,7 @@ class LayeringTest {
             .layer("tensor").definedBy(ROOT + "tensor")
             .layer("backend").definedBy(ROOT + "backend")
             .layer("cpu").definedBy(ROOT + "backend.cpu..")
+            .layer("cuda").definedBy(ROOT + "backend.cuda..")
             .layer("ffi").definedBy(ROOT + "ffi..")
             .layer("model").definedBy(ROOT + "model..")
             .layer("checkpoint").definedBy(ROOT + "checkpoint..")
@@ -33,6 +34,7 @@ class LayeringTest {
             .whereLayer("backend").mayOnlyAccessLayers("tensor")
             .whereLayer("ffi").mayNotAccessAnyLayer()
             .whereLayer("cpu").mayOnlyAccessLayers("ffi", "backend", "tensor")
+            .whereLayer("cuda").mayOnlyAccessLayers("ffi", "backend", "tensor")
             .whereLayer("model").mayOnlyAccessLayers("backend", "tensor")
             .whereLayer("checkpoint").mayOnlyAccessLayers("model", "backend", "tensor")
             .whereLayer("data").mayOnlyAccessLayers("checkpoint", "tensor")
@@ -41,20 +43,25 @@ class LayeringTest {
             .whereLayer("verify").mayOnlyAccessLayers("train", "generate", "data", "checkpoint", "model", "backend",
                     "tensor")
             .whereLayer("cli").mayNotBeAccessedByAnyLayer()
-            .whereLayer("cpu").mayOnlyBeAccessedByLayers("cli");
+            .whereLayer("cpu").mayOnlyBeAccessedByLayers("cli")
+            .whereLayer("cuda").mayOnlyBeAccessedByLayers("cli");
 
     @ArchTest
     static final ArchRule packagesHaveNoCycles = slices().matching(ROOT + "(**)").should().beFreeOfCycles();
 
     @ArchTest
     static final ArchRule everyClassHasItsLayer = classes().should().resideInAnyPackage(ROOT + "tensor", ROOT + "backend",
-            ROOT + "backend.cpu..", ROOT + "ffi..", ROOT + "model..", ROOT + "checkpoint..", ROOT + "data..",
+            ROOT + "backend.cpu..", ROOT + "backend.cuda..", ROOT + "ffi..", ROOT + "model..", ROOT + "checkpoint..", ROOT + "data..",
             ROOT + "train..", ROOT + "generate..", ROOT + "verify..", ROOT + "cli..", "org.megabyte4j");
 
     @ArchTest
     static final ArchRule onlyFfiCallsNativeCode = noClasses().that().resideOutsideOfPackage(ROOT + "ffi..")
             .should().dependOnClassesThat().haveFullyQualifiedName("java.lang.foreign.Linker")
             .orShould().dependOnClassesThat().haveFullyQualifiedName("java.lang.foreign.SymbolLookup");
+
+    @ArchTest
+    static final ArchRule onlyTheCudaBackendUsesJCuda = noClasses().that().resideOutsideOfPackage(ROOT + "backend.cuda..")
+            .should().dependOnClassesThat().resideInAPackage("jcuda..");
 
     @ArchTest
     static final ArchRule onlyTheCpuBackendUsesTheVectorApi = noClasses().that()

@@ -9,8 +9,8 @@ final class PlainKernels implements Kernels {
     static final ValueLayout.OfFloat FLOAT = ValueLayout.JAVA_FLOAT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
 
     /**
-     * All memory. Kernels address it directly: shapes are checked in the dry run, see {@link ShapeChecks}, and a check
-     * for each element keeps the compiler from good loops.
+     * All memory. Kernels address it directly: shapes are checked in the dry run, see
+     * {@link org.megabyte4j.backend.ShapeChecks}, and a check for each element keeps the compiler from good loops.
      */
     static final MemorySegment ALL = MemorySegment.NULL.reinterpret(Long.MAX_VALUE);
 

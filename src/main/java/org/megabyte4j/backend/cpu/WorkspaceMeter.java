@@ -2,6 +2,7 @@ package org.megabyte4j.backend.cpu;
 
 import org.megabyte4j.backend.AttentionBias;
 import org.megabyte4j.backend.AttentionShape;
+import org.megabyte4j.backend.ShapeChecks;
 import org.megabyte4j.tensor.Tensor;
 
 /** Computes nothing, but checks shapes, and notes how much workspace the same calls will need. */

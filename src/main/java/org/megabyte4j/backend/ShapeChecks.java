@@ -1,13 +1,8 @@
-package org.megabyte4j.backend.cpu;
+package org.megabyte4j.backend;
 
 import static org.megabyte4j.tensor.DType.F32;
 import static org.megabyte4j.tensor.DType.I32;
 
-import org.megabyte4j.backend.AttentionBias;
-import org.megabyte4j.backend.AttentionShape;
-import org.megabyte4j.backend.ByteShift;
-import org.megabyte4j.backend.Ops;
-import org.megabyte4j.backend.StepScalars;
 import org.megabyte4j.tensor.DType;
 import org.megabyte4j.tensor.ParameterLayout;
 import org.megabyte4j.tensor.ShapeException;
@@ -15,10 +10,10 @@ import org.megabyte4j.tensor.Tensor;
 
 /**
  * Computes nothing, but refuses tensors that an operation would read or write beyond their ends. A program's dry run
- * goes through it, so that the kernels, which address memory directly, need no checks of their own.
+ * goes through it, so that the kernels, which address memory directly, need no checks of their own. A backend's dry run
+ * extends it by what it wants to know of a program.
  */
-class ShapeChecks implements Ops {
-
+public class ShapeChecks implements Ops {
     private static void need(String what, Tensor tensor, long elements) {
         if (tensor != null && tensor.elements() != elements) {
             throw new ShapeException(what + " is " + tensor + ", but " + elements + " elements are needed");

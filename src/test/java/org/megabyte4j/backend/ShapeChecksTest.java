@@ -1,4 +1,4 @@
-package org.megabyte4j.backend.cpu;
+package org.megabyte4j.backend;
 
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
@@ -12,10 +12,7 @@ import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
-import org.megabyte4j.backend.AttentionBias;
-import org.megabyte4j.backend.AttentionShape;
-import org.megabyte4j.backend.ByteShift;
-import org.megabyte4j.backend.Ops;
+import org.megabyte4j.backend.cpu.CpuBackend;
 import org.megabyte4j.tensor.DType;
 import org.megabyte4j.tensor.MemoryPlan;
 import org.megabyte4j.tensor.ParameterLayout;
@@ -66,7 +63,7 @@ class ShapeChecksTest {
         }
 
         void run(Tensors tensors) {
-            work.accept(new WorkspaceMeter(2), tensors);
+            work.accept(new ShapeChecks(), tensors);
         }
     }
 

@@ -1,0 +1,181 @@
+package org.megabyte4j.backend.cuda;
+
+import static org.megabyte4j.backend.cuda.CudaStatus.check;
+
+import java.util.LinkedHashSet;
+import java.util.Set;
+import jcuda.driver.CUcontext;
+import jcuda.driver.CUdevice;
+import jcuda.driver.CUevent;
+import jcuda.driver.CUevent_flags;
+import jcuda.driver.CUstream;
+import jcuda.driver.CUstream_flags;
+import jcuda.driver.JCudaDriver;
+
+/**
+ * A GPU in use by one thread: its primary context, the stream that computes and the stream that copies, and everything
+ * taken from them, which {@link #close} gives back. The thread that opens it is the only one that may use it.
+ */
+final class CudaContext implements AutoCloseable {
+    /** The context that the driver's calls of a thread go to. */
+    private static final ThreadLocal<CudaContext> CURRENT = new ThreadLocal<>();
+
+    private final CudaDriver driver;
+    private final CudaDevice device;
+    private final CUdevice handle;
+    private final CUcontext context = new CUcontext();
+    private final Thread owner = Thread.currentThread();
+    private final NativeHandles.Stream compute = new NativeHandles.Stream();
+    private final NativeHandles.Stream copies = new NativeHandles.Stream();
+    private final Set<AutoCloseable> held = new LinkedHashSet<>();
+    private boolean open = true;
+
+    private CudaContext(CudaDriver driver, CudaDevice device) {
+        this.driver = driver;
+        this.device = device;
+        handle = CudaDriver.handle(device.ordinal());
+        check(JCudaDriver.cuDevicePrimaryCtxRetain(context, handle), "cuDevicePrimaryCtxRetain");
+        try {
+            use();
+            check(JCudaDriver.cuStreamCreate(compute, CUstream_flags.CU_STREAM_NON_BLOCKING), "cuStreamCreate");
+            check(JCudaDriver.cuStreamCreate(copies, CUstream_flags.CU_STREAM_NON_BLOCKING), "cuStreamCreate");
+        } catch (RuntimeException e) {
+            CURRENT.remove();
+            JCudaDriver.cuDevicePrimaryCtxRelease(handle);
+            throw e;
+        }
+    }
+
+    static CudaContext open(CudaDriver driver, int ordinal) {
+        return new CudaContext(driver, driver.device(ordinal));
+    }
+
+    /**
+     * Makes this context the one that the driver's calls of this thread go to.
+     *
+     * @throws IllegalStateException in another thread than the one that opened it, or when it is closed
+     */
+    void use() {
+        if (Thread.currentThread() != owner) {
+            throw new IllegalStateException("the GPU was opened by the thread " + owner.getName()
+                    + " and cannot be used by the thread " + Thread.currentThread().getName()
+                    + "; open a backend in each thread, or hand the work over");
+        }
+        if (!open) {
+            throw new IllegalStateException("the CUDA backend is closed");
+        }
+        if (CURRENT.get() != this) {
+            check(JCudaDriver.cuCtxSetCurrent(context), "cuCtxSetCurrent");
+            CURRENT.set(this);
+        }
+    }
+
+    CudaDevice device() {
+        return device;
+    }
+
+    CudaDriver driver() {
+        return driver;
+    }
+
+    /** The stream that everything is computed on, in order. */
+    CUstream compute() {
+        return compute;
+    }
+
+    /** {@link #compute} as the {@code CUstream} that other libraries take. */
+    long computeAddress() {
+        return compute.address();
+    }
+
+    /** The stream on which host memory comes in beside the computing. */
+    CUstream copies() {
+        return copies;
+    }
+
+    boolean isOpen() {
+        return open;
+    }
+
+    /** Closes it with the context, unless it is released before. */
+    <T extends AutoCloseable> T hold(T resource) {
+        held.add(resource);
+        return resource;
+    }
+
+    void release(AutoCloseable resource) {
+        held.remove(resource);
+    }
+
+    /** Bytes of the GPU's memory that nobody has taken. */
+    long freeMemory() {
+        use();
+        long[] free = new long[1];
+        check(JCudaDriver.cuMemGetInfo(free, new long[1]), "cuMemGetInfo");
+        return free[0];
+    }
+
+    /** An event that only orders; it is destroyed with the context. */
+    CUevent event() {
+        use();
+        CUevent event = new CUevent();
+        check(JCudaDriver.cuEventCreate(event, CUevent_flags.CU_EVENT_DISABLE_TIMING), "cuEventCreate");
+        hold(() -> check(JCudaDriver.cuEventDestroy(event), "cuEventDestroy"));
+        return event;
+    }
+
+    /** Host memory that the GPU copies from and to by itself; it is freed with the context. */
+    PinnedMemory pinned(long bytes) {
+        use();
+        return hold(new PinnedMemory(bytes));
+    }
+
+    /** Waits for everything that was enqueued. */
+    void synchronize() {
+        use();
+        check(JCudaDriver.cuStreamSynchronize(copies), "cuStreamSynchronize");
+        check(JCudaDriver.cuStreamSynchronize(compute), "cuStreamSynchronize");
+    }
+
+    /** Waits, then frees all. What fails on the way does not keep the rest; the first failure is thrown at the end. */
+    @Override
+    public void close() {
+        if (!open) {
+            return;
+        }
+        use();
+        CudaException failure = null;
+        try {
+            synchronize();
+        } catch (CudaException e) {
+            failure = e;
+        }
+        for (AutoCloseable resource : held.toArray(AutoCloseable[]::new)) {
+            failure = attempt(resource, failure);
+        }
+        held.clear();
+        failure = attempt(() -> check(JCudaDriver.cuStreamDestroy(copies), "cuStreamDestroy"), failure);
+        failure = attempt(() -> check(JCudaDriver.cuStreamDestroy(compute), "cuStreamDestroy"), failure);
+        failure = attempt(() -> check(JCudaDriver.cuCtxSetCurrent(new CUcontext()), "cuCtxSetCurrent"), failure);
+        CURRENT.remove();
+        failure = attempt(() -> check(JCudaDriver.cuDevicePrimaryCtxRelease(handle), "cuDevicePrimaryCtxRelease"),
+                failure);
+        open = false;
+        if (failure != null) {
+            throw failure;
+        }
+    }
+
+    private static CudaException attempt(AutoCloseable step, CudaException before) {
+        try {
+            step.close();
+            return before;
+        } catch (CudaException e) {
+            return before == null ? e : before;
+        } catch (RuntimeException e) {
+            throw e;
+        } catch (Exception e) {
+            throw new IllegalStateException(e);
+        }
+    }
+}

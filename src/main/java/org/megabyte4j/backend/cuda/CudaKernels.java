@@ -1,0 +1,97 @@
+package org.megabyte4j.backend.cuda;
+
+/**
+ * The kernels of a backend, a class for each file, made when they are first asked for: a dry run asks for those that a
+ * program needs, so that only these are compiled by the driver, and before the first step.
+ */
+final class CudaKernels {
+    private final KernelLoader loader;
+    private LayerNormKernels layerNorm;
+    private GeluKernels gelu;
+    private EmbeddingKernels embedding;
+    private CrossEntropyKernels crossEntropy;
+    private ElementwiseKernels elementwise;
+    private OptimizerKernels optimizer;
+    private PatchAttentionKernels patchAttention;
+    private LocalAttentionKernels localAttention;
+    private CachedAttentionKernels cachedAttention;
+    private LinearOps linear;
+
+    CudaKernels(KernelLoader loader) {
+        this.loader = loader;
+    }
+
+    KernelLoader loader() {
+        return loader;
+    }
+
+    LayerNormKernels layerNorm() {
+        if (layerNorm == null) {
+            layerNorm = new LayerNormKernels(loader);
+        }
+        return layerNorm;
+    }
+
+    GeluKernels gelu() {
+        if (gelu == null) {
+            gelu = new GeluKernels(loader);
+        }
+        return gelu;
+    }
+
+    EmbeddingKernels embedding() {
+        if (embedding == null) {
+            embedding = new EmbeddingKernels(loader);
+        }
+        return embedding;
+    }
+
+    CrossEntropyKernels crossEntropy() {
+        if (crossEntropy == null) {
+            crossEntropy = new CrossEntropyKernels(loader);
+        }
+        return crossEntropy;
+    }
+
+    ElementwiseKernels elementwise() {
+        if (elementwise == null) {
+            elementwise = new ElementwiseKernels(loader);
+        }
+        return elementwise;
+    }
+
+    OptimizerKernels optimizer() {
+        if (optimizer == null) {
+            optimizer = new OptimizerKernels(loader);
+        }
+        return optimizer;
+    }
+
+    PatchAttentionKernels patchAttention() {
+        if (patchAttention == null) {
+            patchAttention = new PatchAttentionKernels(loader);
+        }
+        return patchAttention;
+    }
+
+    LocalAttentionKernels localAttention() {
+        if (localAttention == null) {
+            localAttention = new LocalAttentionKernels(loader);
+        }
+        return localAttention;
+    }
+
+    CachedAttentionKernels cachedAttention() {
+        if (cachedAttention == null) {
+            cachedAttention = new CachedAttentionKernels(loader);
+        }
+        return cachedAttention;
+    }
+
+    LinearOps linear() {
+        if (linear == null) {
+            linear = new LinearOps(this);
+        }
+        return linear;
+    }
+}

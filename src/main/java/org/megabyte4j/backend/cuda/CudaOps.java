@@ -1,0 +1,156 @@
+package org.megabyte4j.backend.cuda;
+
+import org.megabyte4j.backend.AttentionBias;
+import org.megabyte4j.backend.AttentionShape;
+import org.megabyte4j.backend.ByteShift;
+import org.megabyte4j.backend.Ops;
+import org.megabyte4j.tensor.DType;
+import org.megabyte4j.tensor.ParameterLayout;
+import org.megabyte4j.tensor.Tensor;
+
+/** The operations of one program on a GPU; a call only enqueues its kernels. */
+final class CudaOps implements Ops {
+    private final CudaKernels kernels;
+    private final Tensor workspace;
+
+    /** @param workspace as large as {@link CudaWorkspaceMeter} found; every operation may overwrite it */
+    CudaOps(CudaKernels kernels, Tensor workspace) {
+        this.kernels = kernels;
+        this.workspace = workspace;
+    }
+
+    /** Whether the sequences are short enough for whole ones to be held in registers. */
+    static boolean isLocal(AttentionShape shape) {
+        return shape.length() <= LocalAttentionKernels.LONGEST;
+    }
+
+    @Override
+    public void fill(Tensor x, float value) {
+        kernels.elementwise().fill(x, value);
+    }
+
+    @Override
+    public void copy(Tensor from, Tensor to) {
+        kernels.elementwise().copy(from, to);
+    }
+
+    @Override
+    public void embed(Tensor ids, ByteShift shift, int padId, Tensor table, Tensor positions, Tensor addend,
+            Tensor out) {
+        kernels.embedding().embed(ids, shift, padId, table, positions, addend, out);
+    }
+
+    @Override
+    public void embedBackward(Tensor ids, ByteShift shift, int padId, Tensor dOut, Tensor dTable, Tensor dPositions) {
+        kernels.embedding().embedBackward(ids, shift, padId, dOut, dTable, dPositions, workspace);
+    }
+
+    @Override
+    public void linear(Tensor x, Tensor weight, Tensor bias, Tensor addend, Tensor out) {
+        kernels.linear().forward(x, weight, bias, addend, out, workspace);
+    }
+
+    @Override
+    public void linearInputGradient(Tensor dOut, Tensor weight, Tensor addend, Tensor dX) {
+        kernels.linear().inputGradient(dOut, weight, addend, dX, workspace);
+    }
+
+    @Override
+    public void linearWeightGradient(Tensor x, Tensor dOut, Tensor dWeight, Tensor dBias) {
+        kernels.linear().weightGradient(x, dOut, dWeight, dBias, workspace);
+    }
+
+    @Override
+    public void linearGelu(Tensor x, Tensor weight, Tensor bias, Tensor preActivation, Tensor activated) {
+        kernels.linear().forwardGelu(x, weight, bias, preActivation, activated, workspace);
+    }
+
+    @Override
+    public void geluBackward(Tensor preActivation, Tensor dActivated, Tensor dX, Tensor activated) {
+        kernels.gelu().geluBackward(preActivation, dActivated, dX, activated);
+    }
+
+    @Override
+    public void layerNorm(Tensor x, Tensor weight, Tensor bias, Tensor out, Tensor mean, Tensor rstd) {
+        kernels.layerNorm().layerNorm(x, weight, bias, out, mean, rstd);
+    }
+
+    @Override
+    public void layerNormAgain(Tensor x, Tensor weight, Tensor bias, Tensor mean, Tensor rstd, Tensor out) {
+        kernels.layerNorm().layerNormAgain(x, weight, bias, mean, rstd, out);
+    }
+
+    @Override
+    public void layerNormBackward(Tensor dOut, Tensor x, Tensor weight, Tensor mean, Tensor rstd, Tensor dResidual,
+            Tensor dX, Tensor dWeight, Tensor dBias) {
+        kernels.layerNorm().layerNormBackward(dOut, x, weight, mean, rstd, dResidual, dX, dWeight, dBias, workspace);
+    }
+
+    @Override
+    public void causalAttention(AttentionShape shape, Tensor qkv, AttentionBias bias, Tensor out, Tensor logSumExp) {
+        if (isLocal(shape)) {
+            kernels.localAttention().causalAttention(shape, qkv, bias, out, logSumExp);
+        } else {
+            kernels.patchAttention().causalAttention(shape, qkv, bias, out, logSumExp);
+        }
+    }
+
+    @Override
+    public void causalAttentionBackward(AttentionShape shape, Tensor qkv, AttentionBias bias, Tensor out,
+            Tensor logSumExp, Tensor dOut, Tensor dQkv) {
+        if (isLocal(shape)) {
+            kernels.localAttention().causalAttentionBackward(shape, qkv, bias, out, logSumExp, dOut, dQkv, workspace);
+        } else {
+            kernels.patchAttention().causalAttentionBackward(shape, qkv, bias, out, logSumExp, dOut, dQkv, workspace);
+        }
+    }
+
+    @Override
+    public void cachedAttention(AttentionShape shape, Tensor qkv, AttentionBias bias, Tensor cache, Tensor past,
+            Tensor out) {
+        kernels.cachedAttention().cachedAttention(shape, qkv, bias, cache, past, out, workspace);
+    }
+
+    @Override
+    public void countTargets(Tensor ids, int ignoredId, Tensor count) {
+        kernels.crossEntropy().countTargets(ids, ignoredId, count, workspace);
+    }
+
+    @Override
+    public void softmaxCrossEntropy(Tensor logits, Tensor targets, int ignoredId, Tensor count, Tensor loss,
+            Tensor dLogits, float gradientScale) {
+        kernels.crossEntropy().softmaxCrossEntropy(logits, targets, ignoredId, count, loss, dLogits, gradientScale,
+                workspace);
+    }
+
+    @Override
+    public void norm(Tensor x, Tensor norm) {
+        kernels.optimizer().norm(x, norm, workspace);
+    }
+
+    @Override
+    public void adamW(AdamWSettings settings, ParameterLayout layout, boolean[] decays, Tensor scalars, Clip clip,
+            Tensor parameters, Tensor gradients, Tensor firstMoment, Tensor secondMoment) {
+        kernels.optimizer().adamW(settings, layout, decays, scalars, clip, parameters, gradients, firstMoment,
+                secondMoment, workspace);
+    }
+
+    @Override
+    public void adafactor(AdafactorSettings settings, ParameterLayout layout, boolean[] decays, Tensor scalars,
+            Clip clip, Tensor parameters, Tensor gradients, Tensor state) {
+        kernels.optimizer().adafactor(settings, layout, decays, scalars, clip, parameters, gradients, state, workspace);
+    }
+
+    @Override
+    public void anyPrecisionAdamW(AdamWSettings settings, ParameterLayout layout, boolean[] decays, Tensor scalars,
+            Clip clip, Tensor parameters, Tensor gradients, Tensor firstMoment, Tensor secondMoment,
+            Tensor compensation) {
+        kernels.optimizer().anyPrecisionAdamW(settings, layout, decays, scalars, clip, parameters, gradients,
+                firstMoment, secondMoment, compensation, workspace);
+    }
+
+    @Override
+    public boolean supports(DType dtype) {
+        return dtype == DType.F32 || dtype == DType.BF16;
+    }
+}

@@ -1,0 +1,167 @@
+package org.megabyte4j.backend.cuda;
+
+import org.megabyte4j.backend.AttentionBias;
+import org.megabyte4j.backend.AttentionShape;
+import org.megabyte4j.backend.ByteShift;
+import org.megabyte4j.backend.ShapeChecks;
+import org.megabyte4j.tensor.ParameterLayout;
+import org.megabyte4j.tensor.Tensor;
+
+/** Computes nothing, but checks shapes, loads the kernels, and notes how much workspace the same calls will need. */
+final class CudaWorkspaceMeter extends ShapeChecks {
+    private final CudaKernels kernels;
+    private long bytes;
+
+    CudaWorkspaceMeter(CudaKernels kernels) {
+        this.kernels = kernels;
+    }
+
+    /** What the largest of the calls so far needs. */
+    long bytes() {
+        return bytes;
+    }
+
+    private void need(long wanted) {
+        bytes = Math.max(bytes, wanted);
+    }
+
+    @Override
+    public void fill(Tensor x, float value) {
+        super.fill(x, value);
+        kernels.elementwise();
+    }
+
+    @Override
+    public void copy(Tensor from, Tensor to) {
+        super.copy(from, to);
+        kernels.elementwise();
+    }
+
+    @Override
+    public void embed(Tensor ids, ByteShift shift, int padId, Tensor table, Tensor positions, Tensor addend,
+            Tensor out) {
+        super.embed(ids, shift, padId, table, positions, addend, out);
+        kernels.embedding();
+    }
+
+    @Override
+    public void embedBackward(Tensor ids, ByteShift shift, int padId, Tensor dOut, Tensor dTable, Tensor dPositions) {
+        super.embedBackward(ids, shift, padId, dOut, dTable, dPositions);
+        need(kernels.embedding().embedBackwardWorkspaceBytes(ids, dTable, dPositions));
+    }
+
+    @Override
+    public void linear(Tensor x, Tensor weight, Tensor bias, Tensor addend, Tensor out) {
+        super.linear(x, weight, bias, addend, out);
+        product(out.elements() / weight.rows(), weight);
+    }
+
+    @Override
+    public void linearInputGradient(Tensor dOut, Tensor weight, Tensor addend, Tensor dX) {
+        super.linearInputGradient(dOut, weight, addend, dX);
+        product(dX.elements() / weight.columns(), weight);
+    }
+
+    @Override
+    public void linearWeightGradient(Tensor x, Tensor dOut, Tensor dWeight, Tensor dBias) {
+        super.linearWeightGradient(x, dOut, dWeight, dBias);
+        product(dOut.elements() / dWeight.rows(), dWeight);
+    }
+
+    @Override
+    public void linearGelu(Tensor x, Tensor weight, Tensor bias, Tensor preActivation, Tensor activated) {
+        super.linearGelu(x, weight, bias, preActivation, activated);
+        product(preActivation.elements() / weight.rows(), weight);
+    }
+
+    private void product(long rows, Tensor weight) {
+        need(kernels.linear().workspaceBytes(rows, weight.columns(), weight.rows()));
+    }
+
+    @Override
+    public void geluBackward(Tensor preActivation, Tensor dActivated, Tensor dX, Tensor activated) {
+        super.geluBackward(preActivation, dActivated, dX, activated);
+        kernels.gelu();
+    }
+
+    @Override
+    public void layerNorm(Tensor x, Tensor weight, Tensor bias, Tensor out, Tensor mean, Tensor rstd) {
+        super.layerNorm(x, weight, bias, out, mean, rstd);
+        kernels.layerNorm();
+    }
+
+    @Override
+    public void layerNormBackward(Tensor dOut, Tensor x, Tensor weight, Tensor mean, Tensor rstd, Tensor dResidual,
+            Tensor dX, Tensor dWeight, Tensor dBias) {
+        super.layerNormBackward(dOut, x, weight, mean, rstd, dResidual, dX, dWeight, dBias);
+        need(kernels.layerNorm().layerNormBackwardWorkspaceBytes(x.elements() / weight.elements(), weight.elements()));
+    }
+
+    @Override
+    public void causalAttention(AttentionShape shape, Tensor qkv, AttentionBias bias, Tensor out, Tensor logSumExp) {
+        super.causalAttention(shape, qkv, bias, out, logSumExp);
+        if (CudaOps.isLocal(shape)) {
+            kernels.localAttention();
+        } else {
+            kernels.patchAttention();
+        }
+    }
+
+    @Override
+    public void causalAttentionBackward(AttentionShape shape, Tensor qkv, AttentionBias bias, Tensor out,
+            Tensor logSumExp, Tensor dOut, Tensor dQkv) {
+        super.causalAttentionBackward(shape, qkv, bias, out, logSumExp, dOut, dQkv);
+        need(CudaOps.isLocal(shape)
+                ? kernels.localAttention().causalAttentionBackwardWorkspaceBytes(shape, qkv.dtype())
+                : kernels.patchAttention().causalAttentionBackwardWorkspaceBytes(shape, qkv.dtype()));
+    }
+
+    @Override
+    public void cachedAttention(AttentionShape shape, Tensor qkv, AttentionBias bias, Tensor cache, Tensor past,
+            Tensor out) {
+        super.cachedAttention(shape, qkv, bias, cache, past, out);
+        need(kernels.cachedAttention().cachedAttentionWorkspaceBytes(shape, cache.size(1)));
+    }
+
+    @Override
+    public void countTargets(Tensor ids, int ignoredId, Tensor count) {
+        super.countTargets(ids, ignoredId, count);
+        need(kernels.crossEntropy().countTargetsWorkspaceBytes(ids.elements()));
+    }
+
+    @Override
+    public void softmaxCrossEntropy(Tensor logits, Tensor targets, int ignoredId, Tensor count, Tensor loss,
+            Tensor dLogits, float gradientScale) {
+        super.softmaxCrossEntropy(logits, targets, ignoredId, count, loss, dLogits, gradientScale);
+        need(kernels.crossEntropy().softmaxCrossEntropyWorkspaceBytes(logits.rows()));
+    }
+
+    @Override
+    public void norm(Tensor x, Tensor norm) {
+        super.norm(x, norm);
+        need(kernels.optimizer().normWorkspaceBytes(x.elements()));
+    }
+
+    @Override
+    public void adamW(AdamWSettings settings, ParameterLayout layout, boolean[] decays, Tensor scalars, Clip clip,
+            Tensor parameters, Tensor gradients, Tensor firstMoment, Tensor secondMoment) {
+        super.adamW(settings, layout, decays, scalars, clip, parameters, gradients, firstMoment, secondMoment);
+        need(kernels.optimizer().adamWWorkspaceBytes(layout));
+    }
+
+    @Override
+    public void adafactor(AdafactorSettings settings, ParameterLayout layout, boolean[] decays, Tensor scalars,
+            Clip clip, Tensor parameters, Tensor gradients, Tensor state) {
+        super.adafactor(settings, layout, decays, scalars, clip, parameters, gradients, state);
+        need(kernels.optimizer().adafactorWorkspaceBytes(layout));
+    }
+
+    @Override
+    public void anyPrecisionAdamW(AdamWSettings settings, ParameterLayout layout, boolean[] decays, Tensor scalars,
+            Clip clip, Tensor parameters, Tensor gradients, Tensor firstMoment, Tensor secondMoment,
+            Tensor compensation) {
+        super.anyPrecisionAdamW(settings, layout, decays, scalars, clip, parameters, gradients, firstMoment,
+                secondMoment, compensation);
+        need(kernels.optimizer().anyPrecisionAdamWWorkspaceBytes(layout));
+    }
+}

@@ -1,0 +1,67 @@
+package org.megabyte4j.backend.cuda;
+
+import static org.megabyte4j.backend.cuda.CudaStatus.check;
+
+import java.nio.ByteBuffer;
+import jcuda.Pointer;
+import jcuda.driver.CUfunction;
+import jcuda.driver.CUjit_option;
+import jcuda.driver.CUmodule;
+import jcuda.driver.CUresult;
+import jcuda.driver.JCudaDriver;
+import jcuda.driver.JITOptions;
+
+/** The compiled form of one file of kernels, as the driver has loaded it; unloaded with the context. */
+final class KernelModule {
+    private static final int LOG_BYTES = 8192;
+
+    private final CudaContext context;
+    private final String file;
+    private final CUmodule module = new CUmodule();
+
+    KernelModule(CudaContext context, String file) {
+        context.use();
+        this.context = context;
+        this.file = file;
+        load(Ptx.find(file, context.device()));
+        context.hold(() -> check(JCudaDriver.cuModuleUnload(module), "cuModuleUnload"));
+    }
+
+    private void load(Ptx ptx) {
+        JITOptions options = new JITOptions();
+        options.putBytes(CUjit_option.CU_JIT_ERROR_LOG_BUFFER, new byte[LOG_BYTES]);
+        options.putInt(CUjit_option.CU_JIT_ERROR_LOG_BUFFER_SIZE_BYTES, LOG_BYTES);
+        ByteBuffer image = ByteBuffer.allocateDirect(ptx.text().length + 1);
+        image.put(ptx.text()).put((byte) 0).flip();
+        int status = JCudaDriver.cuModuleLoadDataJIT(module, Pointer.to(image), options);
+        if (status == CUresult.CUDA_ERROR_UNSUPPORTED_PTX_VERSION) {
+            throw new CudaUnavailableException("NVIDIA's driver is too old: it knows CUDA "
+                    + CudaDriver.written(context.driver().version()) + ", and the kernels of this build are PTX "
+                    + ptx.version() + ", which needs CUDA " + ptx.leastCuda()
+                    + "; update the driver, or use --device cpu");
+        }
+        if (status != CUresult.CUDA_SUCCESS) {
+            String log = options.getString(CUjit_option.CU_JIT_ERROR_LOG_BUFFER);
+            throw new CudaException("cuModuleLoadDataEx of " + file, status, CudaStatus.name(status),
+                    log == null ? "" : log.strip());
+        }
+    }
+
+    /**
+     * An entry point.
+     *
+     * @param name  as in the file
+     * @param types of its parameters, in order
+     * @throws CudaException if the file has no such entry point
+     */
+    Kernel kernel(String name, KernelType... types) {
+        context.use();
+        CUfunction function = new CUfunction();
+        int status = JCudaDriver.cuModuleGetFunction(function, module, name);
+        if (status != CUresult.CUDA_SUCCESS) {
+            throw new CudaException("cuModuleGetFunction", status, CudaStatus.name(status),
+                    "kernels/" + file + ".cu has no entry point " + name);
+        }
+        return new Kernel(context, name, function, types);
+    }
+}
