@@ -40,8 +40,8 @@ public interface Backend extends AutoCloseable {
      */
     default void require(DType dtype) {
         if (!supports(dtype)) {
-            throw new MegabyteException("the device " + name() + " cannot compute in " + dtype.label() + "; use --dtype "
-                    + DType.F32.label() + ", or --device cuda");
+            throw new MegabyteException("the device " + name() + " cannot compute in " + dtype.label()
+                    + "; use --dtype " + DType.F32.label() + ", or --device cuda");
         }
     }
 

@@ -121,7 +121,8 @@ public record Recipe(
         if (options.schedule().isExtensible()) {
             fields.remove("steps");
         }
-        fields.put("dtype", dtype.label()).put("seed", seed).put("valid_fraction", data.validFraction()).put("sampling", data.sampling().name());
+        fields.put("dtype", dtype.label());
+        fields.put("seed", seed).put("valid_fraction", data.validFraction()).put("sampling", data.sampling().name());
         return fields;
     }
 

@@ -70,7 +70,8 @@ final class ModelCheck {
         for (String name : io.names()) {
             Matcher last = LAST_LOGITS.matcher(name);
             switch (name) {
-                case "logits" -> checks.add(relative(name, () -> backend.readFloats(graph.logits()), tolerances.logits()));
+                case "logits" -> checks.add(relative(name, () -> backend.readFloats(graph.logits()),
+                        tolerances.logits()));
                 case "global_in_norm" -> checks.add(norm(name, graph.globalInput(), tolerances.logits()));
                 case "global_out_norm" -> checks.add(norm(name, graph.globalOutput(), tolerances.logits()));
                 case "local_in_norm" -> checks.add(norm(name, graph.localInput(), tolerances.logits()));

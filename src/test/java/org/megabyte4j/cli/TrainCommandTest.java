@@ -350,8 +350,8 @@ class TrainCommandTest {
     void aRunTellsWhatItDoesAndWhereItsResultsAre() {
         assertThat(train(fresh("told", SMALL))).isZero();
         List<String> lines = err.toString().lines().toList();
-        assertThat(lines.getFirst()).matches("Training megabyte with \\d+,\\d\\d\\d parameters in float32 on cpu, 1 thread, .*;"
-                + " 48 bytes per step; run folder \\Q" + path("told") + "\\E");
+        assertThat(lines.getFirst()).matches("Training megabyte with \\d+,\\d\\d\\d parameters in float32 on cpu, 1 thread,"
+                + " .*; 48 bytes per step; run folder \\Q" + path("told") + "\\E");
         assertThat(lines.get(1)).matches("step 1 of 4: loss 5\\.\\d{3}, [78]\\.\\d{3} bits per byte, [\\d.]+ KB/s,"
                 + " \\d+:\\d\\d left");
         assertThat(lines.get(lines.size() - 3)).startsWith("step 4 of 4: loss ").endsWith(", 0:00 left");
@@ -389,7 +389,8 @@ class TrainCommandTest {
                             "activations", "workspace", "inputs", "total");
             List<Long> figures = new ArrayList<>();
             assertThat(out.toString().lines()).contains("dtype                     float32");
-            out.toString().lines().filter(line -> !line.startsWith("dtype")).forEach(line -> figures.add(Long.valueOf(line.replaceAll(" bytes.*|\\D", ""))));
+            out.toString().lines().filter(line -> !line.startsWith("dtype"))
+                    .forEach(line -> figures.add(Long.valueOf(line.replaceAll(" bytes.*|\\D", ""))));
             assertThat(figures.get(1)).isEqualTo(where.startsWith("--resume") ? 48 : 8 * 48);
             assertThat(figures.getLast()).isEqualTo(figures.subList(2, 8).stream().mapToLong(v -> v).sum());
             assertThat(figures.get(2)).isGreaterThanOrEqualTo(4 * figures.getFirst());

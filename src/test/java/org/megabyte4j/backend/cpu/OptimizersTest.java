@@ -112,8 +112,8 @@ class OptimizersTest {
             Tensor first = t.changed("first moment", t.zeros(all.layout.elements()));
             Tensor second = t.changed("second moment", t.zeros(all.layout.elements()));
             Tensor compensation = compensated ? t.zeros(all.layout.elements()) : null;
-            return (ops, scalars, clip, p, copy, g) -> ops.anyPrecisionAdamW(settings, all.layout, all.decays, scalars, clip, p,
-                    copy, g, first, second, compensation);
+            return (ops, scalars, clip, p, copy, g) -> ops.anyPrecisionAdamW(settings, all.layout, all.decays, scalars,
+                    clip, p, copy, g, first, second, compensation);
         };
     }
 
