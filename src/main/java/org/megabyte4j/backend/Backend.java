@@ -2,6 +2,7 @@ package org.megabyte4j.backend;
 
 import java.lang.foreign.MemorySegment;
 import java.util.function.Consumer;
+import org.megabyte4j.MegabyteException;
 import org.megabyte4j.tensor.DType;
 import org.megabyte4j.tensor.Memory;
 import org.megabyte4j.tensor.MemoryPlan;
@@ -26,6 +27,23 @@ public interface Backend extends AutoCloseable {
 
     /** One line about the device and the libraries in use, for {@code info} and benchmark reports. */
     String description();
+
+    /** Whether a model's weights and activations can be of this type here. */
+    default boolean supports(DType dtype) {
+        return dtype == DType.F32;
+    }
+
+    /**
+     * Refuses a type that this device does not compute in.
+     *
+     * @throws MegabyteException that names what would work
+     */
+    default void require(DType dtype) {
+        if (!supports(dtype)) {
+            throw new MegabyteException("the device " + name() + " cannot compute in " + dtype.label()
+                    + "; use --dtype " + DType.F32.label() + ", or --device cuda");
+        }
+    }
 
     /**
      * Makes the operations for one program and plans their workspace.
@@ -66,8 +84,17 @@ public interface Backend extends AutoCloseable {
     @Override
     void close();
 
-    /** All elements of an F32 tensor. For small tensors and tests. */
+    /** All elements of a tensor of F32 or BF16. For small tensors and tests. */
     default float[] readFloats(Tensor from) {
+        if (from.dtype() == DType.BF16) {
+            short[] upper = new short[Math.toIntExact(from.elements())];
+            read(from, MemorySegment.ofArray(upper));
+            float[] values = new float[upper.length];
+            for (int i = 0; i < values.length; i++) {
+                values[i] = Float.intBitsToFloat(upper[i] << 16);
+            }
+            return values;
+        }
         require(from, DType.F32);
         float[] values = new float[Math.toIntExact(from.elements())];
         read(from, MemorySegment.ofArray(values));

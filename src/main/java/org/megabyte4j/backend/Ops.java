@@ -1,6 +1,5 @@
 package org.megabyte4j.backend;
 
-import org.megabyte4j.tensor.DType;
 import org.megabyte4j.tensor.ParameterLayout;
 import org.megabyte4j.tensor.Tensor;
 
@@ -184,9 +183,10 @@ public interface Ops {
      *
      * @param decays {@code decays[i]}: whether weight decay applies to entry i of {@code layout}
      * @param scalars F32 {@code [4]}, {@link StepScalars}
+     * @param computeCopy BF16, mirrors {@code parameters} and gets the new ones rounded to nearest even; null for none
      */
     void adamW(AdamWSettings settings, ParameterLayout layout, boolean[] decays, Tensor scalars, Clip clip,
-            Tensor parameters, Tensor gradients, Tensor firstMoment, Tensor secondMoment);
+            Tensor parameters, Tensor computeCopy, Tensor gradients, Tensor firstMoment, Tensor secondMoment);
 
     /** Constants of AdamW; in double precision, since {@code 1 - beta2} of a rounded beta2 is off by far more. */
     record AdamWSettings(double beta1, double beta2, double epsilon, double weightDecay) { }
@@ -195,11 +195,12 @@ public interface Ops {
      * Adafactor (Shazeer and Stern 2018, arXiv 1804.04235) without momentum. Matrices keep the means of their squared
      * gradients by row and by column, everything else by element.
      *
+     * @param computeCopy as in {@link #adamW}
      * @param state {@link #adafactorStateElements} float32 elements, zero before the first step. Entries follow each
      *              other without gaps: for a matrix its rows, then its columns; else its elements
      */
     void adafactor(AdafactorSettings settings, ParameterLayout layout, boolean[] decays, Tensor scalars, Clip clip,
-            Tensor parameters, Tensor gradients, Tensor state);
+            Tensor parameters, Tensor computeCopy, Tensor gradients, Tensor state);
 
     /**
      * Constants of Adafactor.
@@ -225,13 +226,10 @@ public interface Ops {
      * AnyPrecisionAdamW). The dtypes are those of the tensors: parameters and gradients F32 or BF16, the moments and
      * the compensation each F32 or BF16.
      *
+     * @param computeCopy as in {@link #adamW}
      * @param compensation what rounding took from each parameter so far; null for plain summation
      */
     void anyPrecisionAdamW(AdamWSettings settings, ParameterLayout layout, boolean[] decays, Tensor scalars, Clip clip,
-            Tensor parameters, Tensor gradients, Tensor firstMoment, Tensor secondMoment, Tensor compensation);
-
-    /** The dtypes in which {@link #linear} and the rest of the graph can compute here. */
-    default boolean supports(DType dtype) {
-        return dtype == DType.F32;
-    }
+            Tensor parameters, Tensor computeCopy, Tensor gradients, Tensor firstMoment, Tensor secondMoment,
+            Tensor compensation);
 }

@@ -1,5 +1,6 @@
 package org.megabyte4j.backend;
 
+import static org.megabyte4j.tensor.DType.BF16;
 import static org.megabyte4j.tensor.DType.F32;
 import static org.megabyte4j.tensor.DType.I32;
 
@@ -197,8 +198,9 @@ public class ShapeChecks implements Ops {
 
     @Override
     public void adamW(AdamWSettings settings, ParameterLayout layout, boolean[] decays, Tensor scalars, Clip clip,
-            Tensor parameters, Tensor gradients, Tensor firstMoment, Tensor secondMoment) {
+            Tensor parameters, Tensor computeCopy, Tensor gradients, Tensor firstMoment, Tensor secondMoment) {
         need("the parameters", parameters, F32, layout.elements());
+        need("the parameters' compute copy", computeCopy, BF16, layout.elements());
         need("the gradients", gradients, F32, layout.elements());
         need("the first moment", firstMoment, F32, layout.elements());
         need("the second moment", secondMoment, F32, layout.elements());
@@ -207,8 +209,9 @@ public class ShapeChecks implements Ops {
 
     @Override
     public void adafactor(AdafactorSettings settings, ParameterLayout layout, boolean[] decays, Tensor scalars,
-            Clip clip, Tensor parameters, Tensor gradients, Tensor state) {
+            Clip clip, Tensor parameters, Tensor computeCopy, Tensor gradients, Tensor state) {
         need("the parameters", parameters, F32, layout.elements());
+        need("the parameters' compute copy", computeCopy, BF16, layout.elements());
         need("the gradients", gradients, F32, layout.elements());
         need("Adafactor's state", state, F32, Ops.adafactorStateElements(layout));
         optimizer(layout, decays, scalars, clip);
@@ -216,9 +219,10 @@ public class ShapeChecks implements Ops {
 
     @Override
     public void anyPrecisionAdamW(AdamWSettings settings, ParameterLayout layout, boolean[] decays, Tensor scalars,
-            Clip clip, Tensor parameters, Tensor gradients, Tensor firstMoment, Tensor secondMoment,
-            Tensor compensation) {
+            Clip clip, Tensor parameters, Tensor computeCopy, Tensor gradients, Tensor firstMoment,
+            Tensor secondMoment, Tensor compensation) {
         need("the parameters", parameters, layout.elements());
+        need("the parameters' compute copy", computeCopy, BF16, layout.elements());
         need("the gradients", gradients, layout.elements());
         need("the first moment", firstMoment, layout.elements());
         need("the second moment", secondMoment, layout.elements());

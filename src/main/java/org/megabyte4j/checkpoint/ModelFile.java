@@ -10,6 +10,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.function.Consumer;
+import org.megabyte4j.MegabyteException;
 import org.megabyte4j.backend.Backend;
 import org.megabyte4j.model.MegabyteConfig;
 import org.megabyte4j.model.ModelLayout;
@@ -186,7 +187,16 @@ public final class ModelFile implements AutoCloseable {
      * @throws CheckpointException if a weight is not a finite number
      */
     public Parameters load(Backend backend) {
-        Parameters parameters = new Parameters(config);
+        return load(DType.F32, backend);
+    }
+
+    /**
+     * As {@link #load(Backend)} for a model that computes in {@code dtype}.
+     *
+     * @throws MegabyteException if the device does not compute in it
+     */
+    public Parameters load(DType dtype, Backend backend) {
+        Parameters parameters = new Parameters(config, dtype);
         try {
             parameters.allocate(backend);
             load(parameters, backend);
@@ -204,6 +214,7 @@ public final class ModelFile implements AutoCloseable {
      */
     public void load(Parameters parameters, Backend backend) {
         forEachChunk((name, from, values, count) -> backend.write(parameters.get(name).part(from, count), values));
+        parameters.refresh(backend);
     }
 
     /** @throws CheckpointException if a weight is not a finite number */

@@ -27,8 +27,13 @@ public final class ModelFiles {
      * @throws CheckpointException if a file is missing or damaged, the two do not fit, or a weight is not finite
      */
     public static Parameters load(Path path, Backend backend, Consumer<String> notice) {
+        return load(path, DType.F32, backend, notice);
+    }
+
+    /** As {@link #load(Path, Backend, Consumer)} for a model that computes in {@code dtype}, F32 or BF16. */
+    public static Parameters load(Path path, DType dtype, Backend backend, Consumer<String> notice) {
         try (ModelFile file = ModelFile.open(path, LocalHeads.AUTO, notice)) {
-            return file.load(backend);
+            return file.load(dtype, backend);
         }
     }
 

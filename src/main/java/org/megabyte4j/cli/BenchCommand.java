@@ -109,6 +109,9 @@ public final class BenchCommand implements Callable<Integer> {
     private boolean json;
 
     @Mixin
+    private PrecisionOptions precision;
+
+    @Mixin
     private DeviceOptions device;
 
     @Spec
@@ -122,14 +125,14 @@ public final class BenchCommand implements Callable<Integer> {
         atLeast(0, "--warmup", warmup);
         MegabyteConfig config = config();
         try (Backend backend = device.open();
-                Parameters parameters = Parameters.initialized(config, backend, SEED)) {
+                Parameters parameters = Parameters.initialized(config, precision.on(backend), backend, SEED)) {
             ObjectNode report = JsonNodeFactory.instance.objectNode()
                     .put("implementation", "megabyte4j").put("version", Version.ofThisBuild())
                     .put("java", Runtime.version().toString())
                     .put("mode", mode.toString())
                     .put("model", model.config == null ? model.preset : model.config.getFileName().toString())
                     .put("variant", config.variant().id()).put("device", backend.name())
-                    .put("device_description", backend.description()).put("dtype", "float32")
+                    .put("device_description", backend.description()).put("dtype", parameters.dtype().label())
                     .put("threads", device.threads()).put("warmup", warmup);
             switch (mode) {
                 case TRAIN -> timeTraining(parameters, backend, report);

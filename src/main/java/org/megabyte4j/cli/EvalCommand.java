@@ -16,6 +16,7 @@ import org.megabyte4j.data.Sampling;
 import org.megabyte4j.data.TrainingData;
 import org.megabyte4j.model.MegabyteConfig;
 import org.megabyte4j.model.Parameters;
+import org.megabyte4j.tensor.DType;
 import org.megabyte4j.tensor.MemoryPlan;
 import org.megabyte4j.train.DataOptions;
 import org.megabyte4j.train.Evaluator;
@@ -76,6 +77,9 @@ public final class EvalCommand implements Callable<Integer> {
     private boolean plan;
 
     @Mixin
+    private PrecisionOptions precision;
+
+    @Mixin
     private DeviceOptions device;
 
     @Spec
@@ -94,10 +98,11 @@ public final class EvalCommand implements Callable<Integer> {
             int base = length != null ? length
                     : recipe.map(run -> run.options().length()).orElseGet(() -> StepArguments.defaultLength(file.config()));
             factors.forEach(factor -> file.config().checkLength("sequence length", times(base, factor)));
+            DType dtype = precision.on(backend);
             if (plan) {
-                return printPlan(file.config(), base, backend);
+                return printPlan(file.config(), dtype, base, backend);
             }
-            try (TrainingData data = open(recipe, file.config()); Parameters parameters = file.load(backend)) {
+            try (TrainingData data = open(recipe, file.config()); Parameters parameters = file.load(dtype, backend)) {
                 CorpusPart part = corpus.isGiven() || split == Split.TRAIN ? data.train() : data.validation();
                 if (!json) {
                     spec.commandLine().getOut().printf("%12s %15s %15s %15s %10s%n", "length", "bytes", "nats per byte",
@@ -141,14 +146,14 @@ public final class EvalCommand implements Callable<Integer> {
         out.flush();
     }
 
-    private int printPlan(MegabyteConfig config, int base, Backend backend) {
+    private int printPlan(MegabyteConfig config, DType dtype, int base, Backend backend) {
         for (int factor : factors) {
             int at = times(base, factor);
             int sequences = Math.max(1, batch / factor);
-            try (Parameters parameters = new Parameters(config); MemoryPlan memory = new MemoryPlan()) {
+            try (Parameters parameters = new Parameters(config, dtype); MemoryPlan memory = new MemoryPlan()) {
                 new Evaluator(parameters, sequences, at, backend, memory);
                 spec.commandLine().getOut().printf(Locale.ROOT, "%,d sequences of %,d bytes%n", sequences, at);
-                PlanReport.print(spec.commandLine().getOut(), parameters.plan(), memory);
+                PlanReport.print(spec.commandLine().getOut(), dtype, parameters.plan(), memory);
             }
         }
         return 0;

@@ -15,6 +15,7 @@ import org.megabyte4j.generate.SamplingOptions;
 import org.megabyte4j.model.MegabyteConfig;
 import org.megabyte4j.model.Parameters;
 import org.megabyte4j.model.Variant;
+import org.megabyte4j.tensor.DType;
 import picocli.CommandLine;
 import picocli.CommandLine.ArgGroup;
 import picocli.CommandLine.Command;
@@ -99,6 +100,9 @@ public final class GenerateCommand implements Callable<Integer> {
     private boolean plan;
 
     @Mixin
+    private PrecisionOptions precision;
+
+    @Mixin
     private DeviceOptions device;
 
     @Spec
@@ -121,14 +125,15 @@ public final class GenerateCommand implements Callable<Integer> {
             GenerationRequest request = GenerationRequest.of(text, bytes(file.config(), text.length))
                     .repeated(sequences).withSampling(sampling).withStopAtEos(!noStop).withScores(scores);
             request.checkAgainst(file.config());
+            DType dtype = precision.on(backend);
             if (plan) {
-                try (Parameters parameters = new Parameters(file.config());
+                try (Parameters parameters = new Parameters(file.config(), dtype);
                         Generator generator = generator(request, backend, parameters)) {
-                    PlanReport.print(out, parameters.plan(), generator.plan());
+                    PlanReport.print(out, dtype, parameters.plan(), generator.plan());
                 }
                 return 0;
             }
-            try (Parameters parameters = file.load(backend);
+            try (Parameters parameters = file.load(dtype, backend);
                     Generator generator = generator(request, backend, parameters)) {
                 GenerationPrinter printer = new GenerationPrinter(out, text);
                 printer.run(generator, request);

@@ -2,6 +2,7 @@ package org.megabyte4j.cli;
 
 import java.io.PrintWriter;
 import java.util.Locale;
+import org.megabyte4j.tensor.DType;
 import org.megabyte4j.tensor.MemoryPlan;
 
 /** What {@code --plan} prints: the exact bytes that a command takes on its device, by category. */
@@ -9,8 +10,13 @@ final class PlanReport {
     private PlanReport() {
     }
 
-    /** The sum of several plans as a table. */
-    static void print(PrintWriter out, MemoryPlan... plans) {
+    /**
+     * The sum of several plans as a table.
+     *
+     * @param dtype in which the model computes
+     */
+    static void print(PrintWriter out, DType dtype, MemoryPlan... plans) {
+        out.printf("%-12s %20s%n", "dtype", dtype.label());
         long total = 0;
         for (var size : MemoryPlan.bytesByCategory(plans).entrySet()) {
             row(out, size.getKey().name().toLowerCase(Locale.ROOT), size.getValue());

@@ -28,6 +28,7 @@ import org.megabyte4j.data.TrainingData;
 import org.megabyte4j.model.Initializer;
 import org.megabyte4j.model.MegabyteConfig;
 import org.megabyte4j.model.Parameters;
+import org.megabyte4j.tensor.DType;
 import org.megabyte4j.train.Bookkeeping;
 import org.megabyte4j.train.DataOptions;
 import org.megabyte4j.train.Evaluator;
@@ -88,6 +89,9 @@ public final class TrainCommand implements Callable<Integer> {
     private boolean plan;
 
     @Mixin
+    private PrecisionOptions precision;
+
+    @Mixin
     private DeviceOptions device;
 
     @Spec
@@ -103,7 +107,7 @@ public final class TrainCommand implements Callable<Integer> {
         MegabyteConfig config = model.config(this::notice);
         TrainOptions options = steps.options(null, config, maxTime != null);
         if (plan) {
-            return printPlan(config, options, null);
+            return printPlan(config, options, null, null);
         }
         DataOptions source = data.options(null, sampling);
         RunOptions run = runOptions(options, null);
@@ -112,10 +116,10 @@ public final class TrainCommand implements Callable<Integer> {
         requireUnused(folder);
         requireOutside(source, folder);
         try (Backend backend = device.open();
-                Session session = new Session(config, options, backend);
+                Session session = new Session(config, precision.on(backend), options, backend);
                 TrainingData opened = open(source, config)) {
             Recipe recipe = new Recipe(or(seed, 1L), options, source, run.bookkeeping(), opened.fingerprint(),
-                    device.askedFor(null), device(backend));
+                    device.askedFor(null), device(backend), session.parameters.dtype());
             session.prepare(opened, recipe);
             session.trainer.allocate(session.parameters.plan());
             try (RunFolder runFolder = RunFolder.create(folder)) {
@@ -146,13 +150,13 @@ public final class TrainCommand implements Callable<Integer> {
             }
             TrainOptions options = steps.options(stored.options(), config, maxTime != null);
             if (plan) {
-                return printPlan(config, options, stored.threads());
+                return printPlan(config, options, stored.threads(), stored.dtype());
             }
             try (Backend backend = device.open(stored.threads())) {
                 RunOptions run = runOptions(options, stored.bookkeeping());
                 Recipe recipe = new Recipe(or(seed, stored.seed()), options, data.options(stored.data(), sampling),
                         run.bookkeeping(), stored.fingerprint(), device.askedFor(stored.threads()),
-                        device(backend));
+                        device(backend), precision.on(backend, stored.dtype()));
                 stored.requireSame(recipe);
                 if (checkpoint.step() >= run.steps()) {
                     throw new TrainException("all " + run.steps() + " steps of " + out + " are done; "
@@ -169,7 +173,7 @@ public final class TrainCommand implements Callable<Integer> {
     }
 
     private int resume(Backend backend, RunFolder folder, Checkpoint checkpoint, Recipe recipe, RunOptions run) {
-        try (Session session = new Session(checkpoint.config(), recipe.options(), backend);
+        try (Session session = new Session(checkpoint.config(), recipe.dtype(), recipe.options(), backend);
                 TrainingData opened = open(recipe.data(), checkpoint.config())) {
             recipe.requireSameData(opened.fingerprint());
             session.prepare(opened, recipe);
@@ -179,12 +183,13 @@ public final class TrainCommand implements Callable<Integer> {
         }
     }
 
-    private int printPlan(MegabyteConfig config, TrainOptions options, Integer threads) {
-        try (Backend backend = device.open(threads); Session session = new Session(config, options, backend)) {
+    private int printPlan(MegabyteConfig config, TrainOptions options, Integer threads, DType dtype) {
+        try (Backend backend = device.open(threads);
+                Session session = new Session(config, precision.on(backend, dtype), options, backend)) {
             PrintWriter to = spec.commandLine().getOut();
             to.printf(Locale.ROOT, "%-12s %,20d%n", "parameters", session.parameters.layout().parameterCount());
             to.printf(Locale.ROOT, "%-12s %,20d bytes%n", "a step", options.bytesPerStep());
-            PlanReport.print(to, session.parameters.plan(), session.trainer.memory());
+            PlanReport.print(to, session.parameters.dtype(), session.parameters.plan(), session.trainer.memory());
         }
         return 0;
     }
@@ -241,9 +246,9 @@ public final class TrainCommand implements Callable<Integer> {
         private Validation validation;
 
         /** Plans everything; takes no memory. */
-        Session(MegabyteConfig config, TrainOptions options, Backend backend) {
+        Session(MegabyteConfig config, DType dtype, TrainOptions options, Backend backend) {
             this.options = options;
-            parameters = new Parameters(config);
+            parameters = new Parameters(config, dtype);
             trainer = Trainer.plan(parameters, options, backend);
             evaluator = new Evaluator(parameters, options.batch(), options.length(), backend, trainer.memory());
         }
@@ -263,9 +268,9 @@ public final class TrainCommand implements Callable<Integer> {
         @SuppressWarnings("try")   // the bar ends before the last line is printed
         int train(RunFolder folder, Recipe recipe, RunOptions run) {
             PrintWriter err = spec.commandLine().getErr();
-            err.printf(Locale.ROOT, "Training %s with %,d parameters on %s; %,d bytes per step; run folder %s%n",
-                    parameters.config().variant(), parameters.layout().parameterCount(), recipe.device(),
-                    options.bytesPerStep(), folder.path());
+            err.printf(Locale.ROOT, "Training %s with %,d parameters in %s on %s; %,d bytes per step; run folder %s%n",
+                    parameters.config().variant(), parameters.layout().parameterCount(), recipe.dtype().label(),
+                    recipe.device(), options.bytesPerStep(), folder.path());
             try (TrainingProgress progress = TrainingProgress.start(err, run, trainer.stepsDone());
                     TrainingRun training = new TrainingRun(trainer, batches, validation, folder, run, recipe.toJson(),
                             progress);

@@ -7,6 +7,7 @@ import java.util.Locale;
 import java.util.concurrent.Callable;
 import org.megabyte4j.MegabyteException;
 import org.megabyte4j.backend.Backend;
+import org.megabyte4j.tensor.DType;
 import org.megabyte4j.verify.Check;
 import org.megabyte4j.verify.Verifier;
 import picocli.CommandLine.Command;
@@ -30,6 +31,9 @@ public final class VerifyCommand implements Callable<Integer> {
     private Path data;
 
     @Mixin
+    private PrecisionOptions precision;
+
+    @Mixin
     private DeviceOptions device;
 
     @Spec
@@ -42,8 +46,9 @@ public final class VerifyCommand implements Callable<Integer> {
         int failures = 0;
         int passes = 0;
         try (Backend backend = device.open()) {
-            out.println("device " + backend.name() + ": " + backend.description());
-            Verifier verifier = new Verifier(backend, data, err::println);
+            DType dtype = precision.on(backend);
+            out.println("device " + backend.name() + " in " + dtype.label() + ": " + backend.description());
+            Verifier verifier = new Verifier(backend, dtype, data, err::println);
             for (Path folder : folders) {
                 out.printf("%n%s%n  %-58s %10s %10s%n", folder, "", "error", "tolerance");
                 try {

@@ -39,12 +39,16 @@ public final class Generator implements AutoCloseable {
         this(backend, parameters, batch, length, Alignment.ALIGNED);
     }
 
-    /** @throws MegabyteException if the batch or the length is not possible with this model */
+    /**
+     * @throws MegabyteException if the batch or the length is not possible with this model, or the device does not
+     *                           compute in the parameters' type
+     */
     public Generator(Backend backend, Parameters parameters, int batch, int length, Alignment alignment) {
         if (batch < 1 || length < 1) {
             throw new GenerationException("a generator for " + batch + " sequences of " + length
                     + " bytes is not possible; use at least 1 of each");
         }
+        backend.require(parameters.dtype());
         config = parameters.config();
         this.batch = batch;
         this.length = length;

@@ -9,15 +9,18 @@ import org.megabyte4j.tensor.Tensor;
  *
  * <p>The paper's variant looks the byte up in a table of its own, and sees a padding id at the start of each patch. The
  * "in action" variant sends the shared table through a Linear layer, and sees the byte before across patch borders. A
- * row of that product depends on the id alone, so the whole table is projected once instead of every position.
+ * row of that product depends on the id alone, so the whole table is projected once instead of every position. The
+ * gradient of the projected table is summed up in float32, as those of parameters are, and goes on in float32.
  */
 final class ByteEmbedding {
     private final ByteShift shift;
     private final int padId;
     private final Tensor table;         // [V, D_L]; in the "in action" variant the projected table
-    private final Tensor dTable;
+    private final Tensor dTable;        // F32
     private final Linear projection;    // D_G -> D_L, or null
+    private final Linear backward;      // the same in float32
     private final Tensor shared;        // [V, D_G], or null
+    private final Tensor masterShared;  // the same in float32
     private final Tensor dShared;
 
     ByteEmbedding(GraphBuilder graph, long length) {
@@ -28,14 +31,18 @@ final class ByteEmbedding {
             table = graph.weight("l_embedder.weight");
             dTable = graph.gradient("l_embedder.weight");
             projection = null;
+            backward = null;
             shared = null;
+            masterShared = null;
             dShared = null;
         } else {
             shift = new ByteShift(1, length);
             table = graph.scratch("projectedTable", config.vocabularySize(), config.localSize());
-            dTable = graph.backwardScratch("dProjectedTable", config.vocabularySize(), config.localSize());
+            dTable = graph.gradientScratch("dProjectedTable", config.vocabularySize(), config.localSize());
             projection = Linear.withBias(graph, "to_l_embed");
+            backward = Linear.inFullPrecision(graph, "to_l_embed");
             shared = graph.weight("to_embed.weight");
+            masterShared = graph.masterWeight("to_embed.weight");
             dShared = graph.gradient("to_embed.weight");
         }
     }
@@ -55,7 +62,7 @@ final class ByteEmbedding {
         }
         ops.fill(dTable, 0);
         ops.embedBackward(ids, shift, padId, dX, dTable, null);
-        projection.backwardWeights(ops, shared, dTable);
-        projection.backwardInput(ops, dTable, dShared, dShared);
+        backward.backwardWeights(ops, masterShared, dTable);
+        backward.backwardInput(ops, dTable, dShared, dShared);
     }
 }

@@ -25,7 +25,8 @@ public final class ByteStep {
     private final Tensor x;           // [B, D_L], scratch
     private final CachedStack stack;
     private final Linear head;
-    private final Tensor logits;      // [B, V]
+    private final Tensor scores;      // [B, V] as the head gives them
+    private final Tensor logits;      // F32 [B, V]; the same tensor if that is what the head gives
 
     /**
      * @param caches of the local layers
@@ -47,6 +48,7 @@ public final class ByteStep {
                 new AttentionShape(batch, 1, config.localHeads(), 1, config.localHeadSize()), bias, caches);
         head = Linear.withBias(graph, "to_logits");
         logits = plan.tensor(MemoryPlan.Category.ACTIVATIONS, "logits", DType.F32, batch, config.vocabularySize());
+        scores = graph.dtype() == DType.F32 ? logits : graph.scratch("scores", batch, config.vocabularySize());
     }
 
     /**
@@ -69,7 +71,10 @@ public final class ByteStep {
     public void forward(Ops ops) {
         ops.embed(sliceRows, NO_SHIFT, 0, slices, null, null, x);
         ops.embed(previousIds, NO_SHIFT, config.padId(), table, null, x, x);
-        head.forward(ops, stack.forward(ops, x, past), null, logits);
+        head.forward(ops, stack.forward(ops, x, past), null, scores);
+        if (scores != logits) {
+            ops.copy(scores, logits);
+        }
     }
 
     /** F32 {@code [B, V]}, after {@link #forward}. */

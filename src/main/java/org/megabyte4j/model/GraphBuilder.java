@@ -24,16 +24,27 @@ final class GraphBuilder {
         return parameters.config();
     }
 
+    /** The type of weights and activations. */
+    DType dtype() {
+        return parameters.dtype();
+    }
+
+    /** A parameter as the layers read it, in {@link #dtype}. */
     Tensor weight(String name) {
-        return parameters.get(name);
+        return parameters.layout().view(parameters.computeArena(), name);
     }
 
     /** Neighbouring matrices as one. */
     Tensor weights(String... names) {
-        return parameters.layout().groupView(parameters.arena(), names);
+        return parameters.layout().groupView(parameters.computeArena(), names);
     }
 
-    /** The gradient of a parameter; null in a graph that only runs forward. */
+    /** A parameter in full precision, F32. */
+    Tensor masterWeight(String name) {
+        return parameters.get(name);
+    }
+
+    /** The gradient of a parameter, F32; null in a graph that only runs forward. */
     Tensor gradient(String name) {
         return gradients == null ? null : parameters.layout().view(gradients, name);
     }
@@ -46,19 +57,33 @@ final class GraphBuilder {
         return gradients != null;
     }
 
-    /** What backward needs: a buffer of its own, or shared scratch in a graph that only runs forward. */
+    /** Activations that backward needs: a buffer of its own, or shared scratch in a graph that only runs forward. */
     Tensor kept(String name, long... shape) {
-        return runsBackward() ? plan.tensor(MemoryPlan.Category.ACTIVATIONS, name, DType.F32, shape)
-                : plan.scratch(name, DType.F32, shape);
+        return kept(name, dtype(), shape);
     }
 
-    /** A buffer that the next layer may overwrite. */
+    /** What backward needs of a reduction: as {@link #kept}, but F32 whatever the layers compute in. */
+    Tensor statistic(String name, long... shape) {
+        return kept(name, DType.F32, shape);
+    }
+
+    private Tensor kept(String name, DType type, long... shape) {
+        return runsBackward() ? plan.tensor(MemoryPlan.Category.ACTIVATIONS, name, type, shape)
+                : plan.scratch(name, type, shape);
+    }
+
+    /** Activations that the next layer may overwrite. */
     Tensor scratch(String name, long... shape) {
-        return plan.scratch(name, DType.F32, shape);
+        return plan.scratch(name, dtype(), shape);
     }
 
-    /** A scratch buffer that only backward uses; null in a graph that only runs forward. */
+    /** Gradients of activations, in scratch that only backward uses; null in a graph that only runs forward. */
     Tensor backwardScratch(String name, long... shape) {
         return runsBackward() ? scratch(name, shape) : null;
+    }
+
+    /** As {@link #backwardScratch} for gradients of what stands for parameters: F32. */
+    Tensor gradientScratch(String name, long... shape) {
+        return runsBackward() ? plan.scratch(name, DType.F32, shape) : null;
     }
 }

@@ -32,6 +32,7 @@ public final class Initializer {
                 backend.write(parameters.get(entry.name()), values);
             }
         }
+        parameters.refresh(backend);
     }
 
     private static boolean isNormWeight(String name) {

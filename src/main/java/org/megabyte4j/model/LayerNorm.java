@@ -9,16 +9,16 @@ final class LayerNorm {
     private final Tensor bias;
     private final Tensor dWeight;
     private final Tensor dBias;
-    private final Tensor mean;     // [rows]
-    private final Tensor rstd;     // [rows]
+    private final Tensor mean;     // F32 [rows]
+    private final Tensor rstd;     // F32 [rows]
 
     LayerNorm(GraphBuilder graph, String name, long rows) {
         weight = graph.weight(name + ".weight");
         bias = graph.weight(name + ".bias");
         dWeight = graph.gradient(name + ".weight");
         dBias = graph.gradient(name + ".bias");
-        mean = graph.kept("mean", rows);
-        rstd = graph.kept("rstd", rows);
+        mean = graph.statistic("mean", rows);
+        rstd = graph.statistic("rstd", rows);
     }
 
     void forward(Ops ops, Tensor x, Tensor out) {

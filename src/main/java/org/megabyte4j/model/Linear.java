@@ -23,6 +23,12 @@ final class Linear {
                 graph.gradient(name + ".weight"), graph.gradient(name + ".bias"));
     }
 
+    /** As {@link #withBias}, but in float32 whatever the graph computes in: for backward of what is float32 anyway. */
+    static Linear inFullPrecision(GraphBuilder graph, String name) {
+        return new Linear(graph.masterWeight(name + ".weight"), graph.masterWeight(name + ".bias"),
+                graph.gradient(name + ".weight"), graph.gradient(name + ".bias"));
+    }
+
     /** One product for several neighbouring weights, without bias. */
     static Linear withoutBias(GraphBuilder graph, String... weights) {
         return new Linear(graph.weights(weights), null, graph.gradients(weights), null);

@@ -12,6 +12,8 @@ import org.megabyte4j.tensor.Tensor;
  * transformer over patches, a local one inside each patch, a head over the vocabulary. Byte t is predicted from the
  * bytes before it; logits at t belong to ids[t].
  *
+ * <p>Weights and activations are of {@link Parameters#dtype}; loss, statistics and parameters' gradients are F32.
+ *
  * <p>Shapes: B batch, T length in bytes, P patch size, K = T/P patches, V vocabulary. Building a graph plans its
  * buffers and nothing else; after {@code backend.plan} and {@code backend.allocate} it runs:
  *
@@ -152,7 +154,7 @@ public final class Megabyte {
         return ids;
     }
 
-    /** F32 {@code [B * T, V]}, after {@link #forward}. */
+    /** {@code [B * T, V]} in the type that the model computes in, after {@link #forward}. */
     public Tensor logits() {
         return logits;
     }

@@ -4,7 +4,6 @@ import java.util.ArrayList;
 import java.util.List;
 import org.megabyte4j.backend.AttentionBias;
 import org.megabyte4j.backend.Ops;
-import org.megabyte4j.tensor.DType;
 import org.megabyte4j.tensor.MemoryPlan;
 import org.megabyte4j.tensor.Tensor;
 
@@ -45,7 +44,7 @@ public final class MegabyteDecoder {
 
         GraphBuilder graph = new GraphBuilder(parameters, null, plan);
         AttentionBias bias = config.variant() == Variant.MEGABYTE ? AttentionBias.NONE : AttentionBias.ALIBI;
-        Tensor slices = plan.tensor(MemoryPlan.Category.ACTIVATIONS, "globalToLocal", DType.F32,
+        Tensor slices = plan.tensor(MemoryPlan.Category.ACTIVATIONS, "globalToLocal", parameters.dtype(),
                 (long) batch * patchSize, config.localSize());
         Tensor localTable;
         if (config.variant() == Variant.MEGABYTE) {
@@ -56,14 +55,14 @@ public final class MegabyteDecoder {
         } else {
             projection = Linear.withBias(graph, "to_l_embed");
             sharedTable = graph.weight("to_embed.weight");
-            projectedTable = plan.tensor(MemoryPlan.Category.CACHE, "projectedTable", DType.F32,
+            projectedTable = plan.tensor(MemoryPlan.Category.CACHE, "projectedTable", parameters.dtype(),
                     config.vocabularySize(), config.localSize());
             localTable = projectedTable;
         }
         int smallest = PREFILL_PATCHES[PREFILL_PATCHES.length - 1];
-        List<Tensor> globalCaches = caches(plan, "globalCache", config.globalLayers(), batch,
+        List<Tensor> globalCaches = caches(graph, plan, "globalCache", config.globalLayers(), batch,
                 Math.ceilDiv(capacity, smallest) * (long) smallest, config.globalHeadSize());
-        List<Tensor> localCaches = caches(plan, "localCache", config.localLayers(), batch, patchSize,
+        List<Tensor> localCaches = caches(graph, plan, "localCache", config.localLayers(), batch, patchSize,
                 config.localHeadSize());
         for (int patches : PREFILL_PATCHES) {
             if (patches <= capacity || patches == smallest) {
@@ -74,11 +73,11 @@ public final class MegabyteDecoder {
         byteStep = new ByteStep(graph, plan, batch, bias, localCaches, slices, localTable);
     }
 
-    private static List<Tensor> caches(MemoryPlan plan, String name, int layers, int batch, long positions,
-            int headSize) {
+    private static List<Tensor> caches(GraphBuilder graph, MemoryPlan plan, String name, int layers, int batch,
+            long positions, int headSize) {
         List<Tensor> caches = new ArrayList<>();
         for (int i = 0; i < layers; i++) {
-            caches.add(plan.tensor(MemoryPlan.Category.CACHE, name, DType.F32, batch, positions, 2L * headSize));
+            caches.add(plan.tensor(MemoryPlan.Category.CACHE, name, graph.dtype(), batch, positions, 2L * headSize));
         }
         return caches;
     }

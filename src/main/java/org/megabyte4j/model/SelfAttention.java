@@ -15,7 +15,7 @@ final class SelfAttention {
     private final Tensor normed;      // [rows, dim], scratch
     private final Tensor qkv;         // [rows, (heads + 2) * headSize]
     private final Tensor attended;    // [rows, heads * headSize]
-    private final Tensor logSumExp;   // [batch, heads, length]
+    private final Tensor logSumExp;   // F32 [batch, heads, length]
     private final Tensor out;         // [rows, dim]
     private final Tensor dNormed;     // [rows, dim], scratch
     private final Tensor dQkv;        // as qkv, scratch
@@ -33,7 +33,7 @@ final class SelfAttention {
         normed = graph.scratch("normed", rows, dim);
         qkv = graph.kept("qkv", rows, shape.packedWidth());
         attended = graph.kept("attended", rows, shape.width());
-        logSumExp = graph.kept("logSumExp", shape.batch(), shape.heads(), shape.length());
+        logSumExp = graph.statistic("logSumExp", shape.batch(), shape.heads(), shape.length());
         out = graph.kept("attentionOut", rows, dim);
         dNormed = graph.backwardScratch("dNormed", rows, dim);
         dQkv = graph.backwardScratch("dQkv", rows, shape.packedWidth());

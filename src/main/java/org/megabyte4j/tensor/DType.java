@@ -1,5 +1,7 @@
 package org.megabyte4j.tensor;
 
+import java.util.Locale;
+
 /** Element types of tensors and of the tensor files that megabyte4j reads. All are little-endian. */
 public enum DType {
     F32(4, true), BF16(2, true), F16(2, true), F64(8, true),
@@ -20,5 +22,10 @@ public enum DType {
 
     public boolean isFloating() {
         return floating;
+    }
+
+    /** The name on the command line and in reports: {@code float32}, {@code bf16}. */
+    public String label() {
+        return this == F32 ? "float32" : name().toLowerCase(Locale.ROOT);
     }
 }

@@ -34,8 +34,8 @@ final class Adafactor implements Optimizer {
     }
 
     @Override
-    public void step(Ops ops, Tensor scalars, Ops.Clip clip, Tensor parameters, Tensor gradients) {
-        ops.adafactor(settings, layout, decays, scalars, clip, parameters, gradients, squares);
+    public void step(Ops ops, Tensor scalars, Ops.Clip clip, Tensor parameters, Tensor computeCopy, Tensor gradients) {
+        ops.adafactor(settings, layout, decays, scalars, clip, parameters, computeCopy, gradients, squares);
     }
 
     @Override

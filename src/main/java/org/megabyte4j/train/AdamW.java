@@ -37,8 +37,9 @@ final class AdamW implements Optimizer {
     }
 
     @Override
-    public void step(Ops ops, Tensor scalars, Ops.Clip clip, Tensor parameters, Tensor gradients) {
-        ops.adamW(settings, layout, decays, scalars, clip, parameters, gradients, firstMoment, secondMoment);
+    public void step(Ops ops, Tensor scalars, Ops.Clip clip, Tensor parameters, Tensor computeCopy, Tensor gradients) {
+        ops.adamW(settings, layout, decays, scalars, clip, parameters, computeCopy, gradients, firstMoment,
+                secondMoment);
     }
 
     @Override

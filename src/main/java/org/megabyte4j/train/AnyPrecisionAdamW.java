@@ -37,9 +37,9 @@ final class AnyPrecisionAdamW implements Optimizer {
     }
 
     @Override
-    public void step(Ops ops, Tensor scalars, Ops.Clip clip, Tensor parameters, Tensor gradients) {
-        ops.anyPrecisionAdamW(settings, layout, decays, scalars, clip, parameters, gradients, firstMoment, secondMoment,
-                compensation);
+    public void step(Ops ops, Tensor scalars, Ops.Clip clip, Tensor parameters, Tensor computeCopy, Tensor gradients) {
+        ops.anyPrecisionAdamW(settings, layout, decays, scalars, clip, parameters, computeCopy, gradients, firstMoment,
+                secondMoment, compensation);
     }
 
     @Override

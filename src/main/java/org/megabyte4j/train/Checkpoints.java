@@ -40,6 +40,7 @@ final class Checkpoints {
         }
         try (TensorFile file = checkpoint.openModel()) {
             load(file, weights, trainer.backend());
+            trainer.parameters().refresh(trainer.backend());
         }
         try (TensorFile file = checkpoint.openOptimizer()) {
             load(file, trainer.optimizer().state(), trainer.backend());

@@ -29,10 +29,12 @@ public final class Evaluator {
      * @param batch  sequences at once; the result does not depend on it, but for rounding
      * @param length bytes in each, a multiple of the patch size
      * @throws org.megabyte4j.model.ConfigException if the length does not suit the model
+     * @throws org.megabyte4j.MegabyteException if the device does not compute in the parameters' type
      */
     public Evaluator(Parameters parameters, int batch, int length, Backend backend, MemoryPlan plan) {
         this.config = parameters.config();
         this.backend = backend;
+        backend.require(parameters.dtype());
         graph = Megabyte.forEvaluation(parameters, batch, length, plan);
         ops = backend.plan(plan, this::enqueue);
         batchIds = Math.multiplyExact(batch, length);

@@ -22,8 +22,12 @@ public interface Optimizer {
      */
     StepScalars scalars(long step, double learningRate);
 
-    /** Enqueues one step over the whole arena. */
-    void step(Ops ops, Tensor scalars, Ops.Clip clip, Tensor parameters, Tensor gradients);
+    /**
+     * Enqueues one step over the whole arena.
+     *
+     * @param computeCopy BF16 mirror of the parameters, which the step keeps up to date; null for none
+     */
+    void step(Ops ops, Tensor scalars, Ops.Clip clip, Tensor parameters, Tensor computeCopy, Tensor gradients);
 
     /** The state of each parameter, under names such as {@code exp_avg.to_logits.bias}: what a checkpoint holds. */
     Map<String, Tensor> state();

@@ -14,6 +14,7 @@ import java.util.List;
 import java.util.Optional;
 import org.megabyte4j.MegabyteException;
 import org.megabyte4j.checkpoint.Checkpoint;
+import org.megabyte4j.tensor.DType;
 
 /**
  * All that decides what a run computes, beside the model's configuration: what {@code trainer.json} holds so that a run
@@ -26,6 +27,7 @@ import org.megabyte4j.checkpoint.Checkpoint;
  * @param fingerprint of the data's content and division
  * @param threads     of the CPU, as they were asked for; null for one for each processor
  * @param device      what computes; another one may round differently
+ * @param dtype       in which the model computes, F32 or BF16
  */
 public record Recipe(
         @JsonProperty("seed") long seed,
@@ -34,7 +36,8 @@ public record Recipe(
         @JsonProperty("bookkeeping") Bookkeeping bookkeeping,
         @JsonProperty("fingerprint") String fingerprint,
         @JsonProperty("threads") Integer threads,
-        @JsonProperty("device") String device) {
+        @JsonProperty("device") String device,
+        @JsonProperty("dtype") DType dtype) {
 
     private static final JsonMapper MAPPER = JsonMapper.builder()
             .disable(DeserializationFeature.FAIL_ON_UNKNOWN_PROPERTIES)
@@ -54,6 +57,10 @@ public record Recipe(
      */
     public static Recipe read(JsonNode trainer, Path source) {
         try {
+            if (trainer instanceof ObjectNode fields && !fields.has("dtype")) {
+                // Written before there was a choice.
+                fields.put("dtype", DType.F32.name());
+            }
             return MAPPER.treeToValue(trainer, Recipe.class);
         } catch (JsonProcessingException e) {
             String reason = e.getCause() instanceof MegabyteException cause ? cause.getMessage() : e.getOriginalMessage();
@@ -114,6 +121,7 @@ public record Recipe(
         if (options.schedule().isExtensible()) {
             fields.remove("steps");
         }
+        fields.put("dtype", dtype.label());
         fields.put("seed", seed).put("valid_fraction", data.validFraction()).put("sampling", data.sampling().name());
         return fields;
     }
@@ -129,6 +137,6 @@ public record Recipe(
 
     /** The same recipe for data with a fingerprint. */
     public Recipe withFingerprint(String other) {
-        return new Recipe(seed, options, data, bookkeeping, other, threads, device);
+        return new Recipe(seed, options, data, bookkeeping, other, threads, device, dtype);
     }
 }

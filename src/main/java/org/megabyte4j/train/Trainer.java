@@ -25,6 +25,8 @@ import org.megabyte4j.tensor.Tensor;
  * }
  * }</pre>
  *
+ * <p>Computes in {@link Parameters#dtype}; the optimiser always works on the F32 weights and gradients.
+ *
  * <p>All memory is taken before the first step. A step only enqueues work; {@link #loss} waits for it. Used by one
  * thread. A whole run with data, checkpoints and metrics is a {@link TrainingRun}.
  */
@@ -50,6 +52,7 @@ public final class Trainer implements AutoCloseable {
         this.parameters = parameters;
         this.options = options;
         this.backend = backend;
+        backend.require(parameters.dtype());
         graph = Megabyte.forTraining(parameters, options.batch(), options.length(), plan);
         optimizer = options.optimizer().plan(parameters.layout(), plan);
         scalars = plan.tensor(MemoryPlan.Category.INPUTS, "scalars", DType.F32, StepScalars.COUNT);
@@ -69,6 +72,7 @@ public final class Trainer implements AutoCloseable {
      * A trainer whose memory is planned but not taken; {@link #allocate} takes it.
      *
      * @throws org.megabyte4j.model.ConfigException if the sequence length does not suit the model
+     * @throws org.megabyte4j.MegabyteException if the device does not compute in the parameters' type
      */
     public static Trainer plan(Parameters parameters, TrainOptions options, Backend backend) {
         parameters.config().checkLength("--seq-len", options.length());
@@ -145,7 +149,7 @@ public final class Trainer implements AutoCloseable {
 
     private void update(Ops on) {
         on.norm(graph.gradients(), gradientNorm);
-        optimizer.step(on, scalars, clip, parameters.arena(), graph.gradients());
+        optimizer.step(on, scalars, clip, parameters.arena(), parameters.computeCopy(), graph.gradients());
     }
 
     /** The loss of the last step, before its update: nats per byte, the mean over all its targets. Waits. */

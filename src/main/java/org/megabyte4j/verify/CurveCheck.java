@@ -24,9 +24,7 @@ import org.megabyte4j.train.Trainer;
 final class CurveCheck {
     /** How many losses must agree closely; later ones drift, as rounding is amplified from step to step. */
     private static final int CLOSE_STEPS = 50;
-    private static final double CLOSE = 1e-3;
     private static final double NEAR = 1e-2;
-    private static final double FIRST_NORM = 1e-4;
 
     private final JsonNode golden;
     private final Path source;
@@ -52,6 +50,7 @@ final class CurveCheck {
     }
 
     private List<Check> run(Parameters parameters, Backend backend) {
+        Tolerances tolerances = Tolerances.of(parameters.dtype());
         int steps = GoldenJson.count(golden, "steps", source);
         JsonNode losses = golden.path("loss");
         JsonNode norms = golden.path("grad_norm");
@@ -77,8 +76,10 @@ final class CurveCheck {
                 }
             }
         }
-        return List.of(Check.relative("gradient norm of step 1", firstNorm, norms.get(0).asDouble(), FIRST_NORM),
-                new Check("losses of steps 1 to " + Math.min(steps, CLOSE_STEPS), furthest, CLOSE),
+        return List.of(Check.relative("gradient norm of step 1", firstNorm, norms.get(0).asDouble(),
+                        tolerances.gradientNorm()),
+                new Check("losses of steps 1 to " + Math.min(steps, CLOSE_STEPS), furthest,
+                        tolerances.closeLosses()),
                 Check.relative("loss of step " + steps, last, losses.get(steps - 1).asDouble(), NEAR),
                 Check.relative("validation loss", validationLoss(parameters, backend),
                         GoldenJson.number(golden, "valid_loss", source), NEAR));

@@ -22,10 +22,10 @@ import org.megabyte4j.model.Parameters;
 /**
  * Greedy continuations against {@code generation.json}: {@code sequences} of {@code mode} (an {@link Alignment}),
  * {@code prompt}, {@code ids}, and for each new id the largest logit, {@code top_logit}, and its lead over the second,
- * {@code top2_gap}. All prompts of one alignment are continued side by side.
+ * {@code top2_gap}. All prompts of one alignment are continued side by side. A continuation is compared up to the first
+ * id whose lead is too small to decide in the type that the model computes in.
  */
 final class GenerationCheck {
-    private static final double LOGIT = 1e-4;
     private static final JsonMapper MAPPER = JsonMapper.builder()
             .enable(DeserializationFeature.FAIL_ON_TRAILING_TOKENS)
             .disable(DeserializationFeature.FAIL_ON_UNKNOWN_PROPERTIES)
@@ -61,24 +61,24 @@ final class GenerationCheck {
             for (int i = 0; i < results.size(); i++) {
                 Recorded expected = sequences.get(i);
                 String name = "generation " + alignment + ", prompt of " + expected.prompt.length + ": ";
-                checks.addAll(compare(name, results.get(i), expected));
+                checks.addAll(compare(name, results.get(i), expected, Tolerances.of(parameters.dtype())));
             }
         }
         return checks;
     }
 
-    private static List<Check> compare(String name, Generated actual, Recorded expected) {
+    private static List<Check> compare(String name, Generated actual, Recorded expected, Tolerances tolerances) {
         int wrongIds = 0;
         double logit = 0;
         double lead = 0;
-        for (int i = 0; i < expected.ids.length; i++) {
+        for (int i = 0; i < expected.ids.length && expected.top2_gap[i] >= tolerances.decisiveLead(); i++) {
             Score score = actual.scores().get(i);
             wrongIds += actual.ids()[i] == expected.ids[i] ? 0 : 1;
             logit = Math.max(logit, Math.abs(score.topLogit() - expected.top_logit[i]));
             lead = Math.max(lead, Math.abs(score.lead() - expected.top2_gap[i]));
         }
-        return List.of(new Check(name + "wrong ids", wrongIds, 0), new Check(name + "top logit", logit, LOGIT),
-                new Check(name + "lead", lead, LOGIT));
+        return List.of(new Check(name + "wrong ids", wrongIds, 0), new Check(name + "top logit", logit, tolerances.logit()),
+                new Check(name + "lead", lead, tolerances.logit()));
     }
 
     private static List<Recorded> read(Path file) {

@@ -22,13 +22,12 @@ import org.megabyte4j.tensor.Tensor;
  * {@code local_out_norm}, and for each parameter {@code grad.<name>} or {@code grad_norm.<name>}.
  */
 final class ModelCheck {
-    private static final double LOSS = 1e-6;
-    private static final double TENSOR = 1e-5;
     private static final Pattern LAST_LOGITS = Pattern.compile("logits_last(\\d{1,9})");
 
     private final Parameters parameters;
     private final Backend backend;
     private final TensorFile io;
+    private final Tolerances tolerances;
     private final MemoryPlan plan = new MemoryPlan();
     private final Megabyte graph;
     private final int batch;
@@ -38,6 +37,7 @@ final class ModelCheck {
         this.parameters = parameters;
         this.backend = backend;
         this.io = io;
+        tolerances = Tolerances.of(parameters.dtype());
         long[] shape = io.tensor("input_ids").shape();
         if (shape.length != 2) {
             throw new CheckpointException(io.path() + ": input_ids has the shape " + Arrays.toString(shape)
@@ -70,14 +70,16 @@ final class ModelCheck {
         for (String name : io.names()) {
             Matcher last = LAST_LOGITS.matcher(name);
             switch (name) {
-                case "logits" -> checks.add(relative(name, () -> backend.readFloats(graph.logits())));
-                case "global_in_norm" -> checks.add(norm(name, graph.globalInput()));
-                case "global_out_norm" -> checks.add(norm(name, graph.globalOutput()));
-                case "local_in_norm" -> checks.add(norm(name, graph.localInput()));
-                case "local_out_norm" -> checks.add(norm(name, graph.localOutput()));
+                case "logits" -> checks.add(relative(name, () -> backend.readFloats(graph.logits()),
+                        tolerances.logits()));
+                case "global_in_norm" -> checks.add(norm(name, graph.globalInput(), tolerances.logits()));
+                case "global_out_norm" -> checks.add(norm(name, graph.globalOutput(), tolerances.logits()));
+                case "local_in_norm" -> checks.add(norm(name, graph.localInput(), tolerances.logits()));
+                case "local_out_norm" -> checks.add(norm(name, graph.localOutput(), tolerances.logits()));
                 default -> {
                     if (last.matches()) {
-                        checks.add(relative(name, () -> lastLogits(Integer.parseInt(last.group(1)))));
+                        checks.add(relative(name, () -> lastLogits(Integer.parseInt(last.group(1))),
+                                tolerances.logits()));
                     }
                 }
             }
@@ -85,11 +87,12 @@ final class ModelCheck {
         graph.lossAndBackward(ops);
         for (String name : io.names()) {
             if (name.equals("loss")) {
-                checks.add(Check.relative(name, backend.readFloats(graph.loss())[0], scalar(name), LOSS));
+                checks.add(Check.relative(name, backend.readFloats(graph.loss())[0], scalar(name), tolerances.loss()));
             } else if (name.startsWith("grad.")) {
-                checks.add(relative(name, () -> backend.readFloats(gradient(name.substring("grad.".length())))));
+                checks.add(relative(name, () -> backend.readFloats(gradient(name.substring("grad.".length()))),
+                        tolerances.gradients()));
             } else if (name.startsWith("grad_norm.")) {
-                checks.add(norm(name, gradient(name.substring("grad_norm.".length()))));
+                checks.add(norm(name, gradient(name.substring("grad_norm.".length())), tolerances.gradients()));
             } else if (!name.equals("input_ids") && checks.stream().noneMatch(check -> check.name().equals(name))) {
                 throw new CheckpointException(io.path() + " holds " + name + ", which this version cannot compare");
             }
@@ -117,18 +120,18 @@ final class ModelCheck {
         return last;
     }
 
-    private Check relative(String name, Supplier<float[]> actual) {
+    private Check relative(String name, Supplier<float[]> actual, double tolerance) {
         float[] expected = io.floats(name);
         float[] values = actual.get();
         if (values.length != expected.length) {
             throw new CheckpointException(io.path() + ": " + name + " has " + expected.length + " elements, the model's"
                     + " has " + values.length);
         }
-        return Check.relative(name, values, expected, TENSOR);
+        return Check.relative(name, values, expected, tolerance);
     }
 
-    private Check norm(String name, Tensor tensor) {
-        return Check.relative(name, Check.norm(backend.readFloats(tensor)), scalar(name), TENSOR);
+    private Check norm(String name, Tensor tensor, double tolerance) {
+        return Check.relative(name, Check.norm(backend.readFloats(tensor)), scalar(name), tolerance);
     }
 
     private float scalar(String name) {

@@ -94,7 +94,8 @@ final class OptimizerCheck {
     }
 
     private List<Check> run(MemoryPlan memory) {
-        Ops ops = backend.plan(memory, dry -> optimizer.step(dry, scalars, Ops.Clip.NONE, parameters, gradients));
+        Ops ops = backend.plan(memory,
+                dry -> optimizer.step(dry, scalars, Ops.Clip.NONE, parameters, null, gradients));
         backend.allocate(memory);
         for (String name : layout.names()) {
             write(layout.view(parameters, name), file.tensor("param." + name));
@@ -106,7 +107,7 @@ final class OptimizerCheck {
                 write(layout.view(gradients, name), file.tensor("grad." + step + "." + name));
             }
             backend.write(scalars, optimizer.scalars(step, golden.number("lr", 0)).toArray());
-            optimizer.step(ops, scalars, Ops.Clip.NONE, parameters, gradients);
+            optimizer.step(ops, scalars, Ops.Clip.NONE, parameters, null, gradients);
             for (String name : layout.names()) {
                 checks.add(compare("after." + step + "." + name, layout.view(parameters, name)));
             }

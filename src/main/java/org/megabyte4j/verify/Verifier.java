@@ -10,6 +10,7 @@ import org.megabyte4j.checkpoint.CheckpointException;
 import org.megabyte4j.checkpoint.ModelFiles;
 import org.megabyte4j.checkpoint.SafeTensorsFile;
 import org.megabyte4j.model.Parameters;
+import org.megabyte4j.tensor.DType;
 
 /**
  * Runs whatever a folder has recorded results of: {@code io.safetensors} (a forward and backward pass),
@@ -24,15 +25,18 @@ public final class Verifier {
     private static final String STEPS = "steps.safetensors";
 
     private final Backend backend;
+    private final DType dtype;
     private final Path data;
     private final Consumer<String> notice;
 
     /**
+     * @param dtype  in which models compute, F32 or BF16; optimisers in the types that their files name
      * @param data   the folder of the text files that training runs read; null for {@code ../../data} beside each folder
      * @param notice gets a sentence about what is unusual in a model, but could be resolved
      */
-    public Verifier(Backend backend, Path data, Consumer<String> notice) {
+    public Verifier(Backend backend, DType dtype, Path data, Consumer<String> notice) {
         this.backend = backend;
+        this.dtype = dtype;
         this.data = data;
         this.notice = notice;
     }
@@ -49,7 +53,7 @@ public final class Verifier {
             }
         }
         if (has(folder, IO) || has(folder, GENERATION) || has(folder, CURVE)) {
-            try (Parameters parameters = ModelFiles.load(folder, backend, notice)) {
+            try (Parameters parameters = ModelFiles.load(folder, dtype, backend, notice)) {
                 checks.addAll(verifyModel(folder, parameters));
             }
         }

@@ -434,7 +434,7 @@ final class ReferenceOps implements Ops {
 
     @Override
     public void adamW(AdamWSettings settings, ParameterLayout layout, boolean[] decays, Tensor scalars, Clip clip,
-            Tensor parameters, Tensor gradients, Tensor firstMoment, Tensor secondMoment) {
+            Tensor parameters, Tensor computeCopy, Tensor gradients, Tensor firstMoment, Tensor secondMoment) {
         View p = View.of(parameters);
         double rate = View.of(scalars).get(0);
         List<ParameterLayout.Entry> entries = layout.entries();
@@ -450,12 +450,13 @@ final class ReferenceOps implements Ops {
                 p.set(i, p.get(i) * (1 - decay) - rate * m / View.of(scalars).get(1) / root);
             }
         }
+        refresh(computeCopy, parameters);
     }
 
     /** Algorithms 4 to 6 of the paper (arXiv 1804.04235), matrix by matrix; a vector keeps all its squares. */
     @Override
     public void adafactor(AdafactorSettings settings, ParameterLayout layout, boolean[] decays, Tensor scalars,
-            Clip clip, Tensor parameters, Tensor gradients, Tensor state) {
+            Clip clip, Tensor parameters, Tensor computeCopy, Tensor gradients, Tensor state) {
         View p = View.of(parameters);
         double memory = View.of(scalars).get(3);
         List<ParameterLayout.Entry> entries = layout.entries();
@@ -497,6 +498,7 @@ final class ReferenceOps implements Ops {
                 p.set(entry.offset() + i, p.get(entry.offset() + i) * (1 - rate * decay) - rate * update);
             }
         }
+        refresh(computeCopy, parameters);
     }
 
     /** Moves a running mean of the state. */
@@ -508,12 +510,19 @@ final class ReferenceOps implements Ops {
     /** AdamW; what is compensated for is the rounding that there is none of here. */
     @Override
     public void anyPrecisionAdamW(AdamWSettings settings, ParameterLayout layout, boolean[] decays, Tensor scalars,
-            Clip clip, Tensor parameters, Tensor gradients, Tensor firstMoment, Tensor secondMoment,
-            Tensor compensation) {
-        adamW(settings, layout, decays, scalars, clip, parameters, gradients, firstMoment, secondMoment);
+            Clip clip, Tensor parameters, Tensor computeCopy, Tensor gradients, Tensor firstMoment,
+            Tensor secondMoment, Tensor compensation) {
+        adamW(settings, layout, decays, scalars, clip, parameters, null, gradients, firstMoment, secondMoment);
         for (long i = 0; compensation != null && i < compensation.elements(); i++) {
             View.of(parameters).add(i, View.of(compensation).get(i));
             View.of(compensation).set(i, 0);
+        }
+        refresh(computeCopy, parameters);
+    }
+
+    private void refresh(Tensor computeCopy, Tensor parameters) {
+        if (computeCopy != null) {
+            copy(parameters, computeCopy);
         }
     }
 }

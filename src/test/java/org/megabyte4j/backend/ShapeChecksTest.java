@@ -104,9 +104,9 @@ class ShapeChecksTest {
                         t.ints(1), t.floats(1), t.floats(7, 3), 1)),
                 new Call("norm", (ops, t) -> ops.norm(t.floats(7), t.floats(1))),
                 new Call("adamW", (ops, t) -> ops.adamW(ADAM_W, LAYOUT, decays, t.floats(4),
-                        new Ops.Clip(t.floats(1), 1), t.floats(n), t.floats(n), t.floats(n), t.floats(n))),
+                        new Ops.Clip(t.floats(1), 1), t.floats(n), null, t.floats(n), t.floats(n), t.floats(n))),
                 new Call("adafactor", (ops, t) -> ops.adafactor(ADAFACTOR, LAYOUT, decays, t.floats(4),
-                        new Ops.Clip(t.floats(1), 1), t.floats(n), t.floats(n), t.floats(8))));
+                        new Ops.Clip(t.floats(1), 1), t.floats(n), null, t.floats(n), t.floats(8))));
     }
 
     @ParameterizedTest
@@ -141,8 +141,11 @@ class ShapeChecksTest {
         refused(t -> ops -> ops.embed(t.ints(2, 4), SHIFT, 0, t.floats(9, 3), t.floats(3, 3), null, t.floats(8, 3)),
                 "the position embeddings are F32[3, 3], but 4 rows of 3 are needed");
         refused(t -> ops -> ops.anyPrecisionAdamW(ADAM_W, LAYOUT, new boolean[2], t.floats(4), Ops.Clip.NONE,
-                t.floats(64), t.floats(64), t.floats(64), t.floats(64), null),
+                t.floats(64), null, t.floats(64), t.floats(64), t.floats(64), null),
                 "2 flags of weight decay do not fit 1 parameters");
+        refused(t -> ops -> ops.adafactor(ADAFACTOR, LAYOUT, new boolean[1], t.floats(4), Ops.Clip.NONE, t.floats(64),
+                t.floats(64), t.floats(64), t.floats(8)),
+                "the parameters' compute copy is F32[64], but BF16 is needed");
     }
 
     private static void refused(Function<Tensors, Consumer<Ops>> program, String sentence) {

@@ -149,6 +149,7 @@ class EvalCommandTest {
             --data FILE_OR_FOLDER
             @learned --extrapolate 1,8   | sequence length 192 is longer than the 48 positions (T_MAX) that this model \
             learned; use at most 48, or the variant megabyte_in_action
+            @alibi --dtype bf16          | the device cpu cannot compute in bf16; use --dtype float32, or --device cuda
             @alibi --seq-len 23          | sequence length 23 is not a multiple of the patch size 3; use 23 -> 24
             """)
     void whatCannotBeEvaluatedGetsASentence(String line, String sentence) {

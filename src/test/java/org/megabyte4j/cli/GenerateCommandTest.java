@@ -142,8 +142,8 @@ class GenerateCommandTest {
     void thePlanIsPrintedInsteadOfText() {
         assertThat(generate(model(Variant.IN_ACTION), "--plan")).isZero();
         assertThat(out.toString().lines().map(line -> line.replaceAll(" .*", "")).toList())
-                .containsExactly("parameters", "activations", "cache", "workspace", "inputs", "total");
-        List<Long> bytes = out.toString().lines().map(line -> line.replaceAll(" bytes.*|\\D", ""))
+                .containsExactly("dtype", "parameters", "activations", "cache", "workspace", "inputs", "total");
+        List<Long> bytes = out.toString().lines().skip(1).map(line -> line.replaceAll(" bytes.*|\\D", ""))
                 .map(Long::valueOf).toList();
         assertThat(bytes.getLast()).isEqualTo(bytes.subList(0, 5).stream().mapToLong(v -> v).sum());
         assertThat(err.toString()).isEmpty();

@@ -34,6 +34,16 @@ class MainTest {
     }
 
     @ParameterizedTest
+    @CsvSource({"train --preset tiny --plan --dtype bf16", "train --preset tiny --data x --dtype BF16",
+        "bench --preset tiny --dtype bf16", "verify nothing --dtype bf16"})
+    void aTypeThatTheDeviceDoesNotComputeInGetsTheWayOut(String line) {
+        assertThat(run(line.split(" "))).isEqualTo(1);
+        assertThat(err.toString().lines()).containsExactly(
+                "megabyte4j: the device cpu cannot compute in bf16; use --dtype float32, or --device cuda");
+        assertThat(out.toString()).isEmpty();
+    }
+
+    @ParameterizedTest
     @CsvSource(delimiter = '|', quoteCharacter = '"', textBlock = """
             ""                          | megabyte4j: no command is given
             inof                        | megabyte4j: unknown command inof; did you mean info?
@@ -51,6 +61,8 @@ class MainTest {
             convert --dtype --to x      | megabyte4j convert: expected parameter for option '--dtype' but found '--to'
             info --device cuda          | megabyte4j info: this build of megabyte4j has no device cuda, \
             it computes on the CPU; use --device cpu
+            bench --dtype f64           | megabyte4j bench: invalid value for option '--dtype': expected one of \
+            [FLOAT32, BF16] (case-insensitive) but was 'f64'
             info --device tpu           | megabyte4j info: unknown device tpu; the devices are auto and cpu
             """)
     void aWrongCommandLineGetsOneSentenceAndTheWayToHelp(String line, String sentence) {

@@ -17,8 +17,9 @@ class PlanReportTest {
         MemoryPlan second = new MemoryPlan();
         second.tensor(MemoryPlan.Category.PARAMETERS, "more weights", DType.F32, 1 << 19);
         StringWriter out = new StringWriter();
-        PlanReport.print(new PrintWriter(out, true), first, second);
+        PlanReport.print(new PrintWriter(out, true), DType.BF16, first, second);
         assertThat(out.toString().lines()).containsExactly(
+                "dtype                        bf16",
                 "parameters              6,291,456 bytes     6.0 MiB",
                 "inputs                        256 bytes   256 bytes",
                 "total                   6,291,712 bytes     6.0 MiB");

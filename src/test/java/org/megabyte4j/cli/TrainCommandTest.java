@@ -1,6 +1,7 @@
 package org.megabyte4j.cli;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import com.fasterxml.jackson.databind.JsonNode;
@@ -21,6 +22,8 @@ import org.junit.jupiter.params.provider.CsvSource;
 import org.megabyte4j.checkpoint.RunFolder;
 import org.megabyte4j.model.ConfigJson;
 import org.megabyte4j.model.Variant;
+import org.megabyte4j.tensor.DType;
+import org.megabyte4j.train.Recipe;
 import org.megabyte4j.train.TestRun;
 
 class TrainCommandTest {
@@ -234,6 +237,27 @@ class TrainCommandTest {
                 + " @constant", arguments("--resume --out @constant --steps 4"));
     }
 
+    /** What it computes in is kept; a run from before there was a choice computed in float32. */
+    @Test
+    void aResumedRunKeepsItsType() throws IOException {
+        String[] constant = {"--schedule", "constant", "--steps", "1", "--batch", "1", "--seq-len", "24"};
+        assertThat(train(fresh("typed", constant))).as(err.toString()).isZero();
+        String sentence = "the device cpu cannot compute in bf16; use --dtype float32, or --device cuda";
+        assertRefused(sentence, arguments("--resume --out @typed --steps 2 --dtype bf16"));
+        Path description = folder.resolve("typed/checkpoints/step-00000001/trainer.json");
+        String recipe = Files.readString(description);
+        assertThat(recipe).contains("\"dtype\" : \"F32\"");
+        Recipe float32 = Recipe.read(new ObjectMapper().readTree(recipe), description);
+        Recipe bf16 = Recipe.read(new ObjectMapper().readTree(recipe.replace("\"dtype\" : \"F32\"",
+                "\"dtype\" : \"BF16\"")), description);
+        assertThat(bf16.dtype()).isEqualTo(DType.BF16);
+        assertThatThrownBy(() -> bf16.requireSame(float32)).hasMessageContaining(
+                "this would change --dtype float32 instead of bf16; leave");
+        String older = recipe.replaceAll(",\\s*\"dtype\" : \"F32\"", "");
+        assertThat(older).doesNotContain("\"dtype\"");
+        assertThat(Recipe.read(new ObjectMapper().readTree(older), description)).isEqualTo(float32);
+    }
+
     private static List<Long> steps(String run) {
         try (RunFolder opened = RunFolder.open(folder.resolve(run))) {
             return opened.steps();
@@ -326,8 +350,8 @@ class TrainCommandTest {
     void aRunTellsWhatItDoesAndWhereItsResultsAre() {
         assertThat(train(fresh("told", SMALL))).isZero();
         List<String> lines = err.toString().lines().toList();
-        assertThat(lines.getFirst()).matches("Training megabyte with \\d+,\\d\\d\\d parameters on cpu, 1 thread, .*; 48"
-                + " bytes per step; run folder \\Q" + path("told") + "\\E");
+        assertThat(lines.getFirst()).matches("Training megabyte with \\d+,\\d\\d\\d parameters in float32 on cpu, 1 thread,"
+                + " .*; 48 bytes per step; run folder \\Q" + path("told") + "\\E");
         assertThat(lines.get(1)).matches("step 1 of 4: loss 5\\.\\d{3}, [78]\\.\\d{3} bits per byte, [\\d.]+ KB/s,"
                 + " \\d+:\\d\\d left");
         assertThat(lines.get(lines.size() - 3)).startsWith("step 4 of 4: loss ").endsWith(", 0:00 left");
@@ -361,10 +385,12 @@ class TrainCommandTest {
         for (String where : List.of("--config @config.json --out @new", "--resume --out @run")) {
             assertThat(train(arguments(where + " --plan"))).as(err.toString()).isZero();
             assertThat(out.toString().lines().map(line -> line.replaceAll("(a step|\\w+) .*", "$1")).toList())
-                    .containsExactly("parameters", "a step", "parameters", "gradients", "optimizer", "activations",
-                            "workspace", "inputs", "total");
+                    .containsExactly("parameters", "a step", "dtype", "parameters", "gradients", "optimizer",
+                            "activations", "workspace", "inputs", "total");
             List<Long> figures = new ArrayList<>();
-            out.toString().lines().forEach(line -> figures.add(Long.valueOf(line.replaceAll(" bytes.*|\\D", ""))));
+            assertThat(out.toString().lines()).contains("dtype                     float32");
+            out.toString().lines().filter(line -> !line.startsWith("dtype"))
+                    .forEach(line -> figures.add(Long.valueOf(line.replaceAll(" bytes.*|\\D", ""))));
             assertThat(figures.get(1)).isEqualTo(where.startsWith("--resume") ? 48 : 8 * 48);
             assertThat(figures.getLast()).isEqualTo(figures.subList(2, 8).stream().mapToLong(v -> v).sum());
             assertThat(figures.get(2)).isGreaterThanOrEqualTo(4 * figures.getFirst());

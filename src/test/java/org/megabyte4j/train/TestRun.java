@@ -24,6 +24,7 @@ import org.megabyte4j.model.Initializer;
 import org.megabyte4j.model.MegabyteConfig;
 import org.megabyte4j.model.Parameters;
 import org.megabyte4j.model.Variant;
+import org.megabyte4j.tensor.DType;
 
 /** A small run with everything that a run has: data, validation, checkpoints, metrics; made anew or continued. */
 public final class TestRun {
@@ -83,7 +84,7 @@ public final class TestRun {
                     }
                 }
             };
-            var recipe = new Recipe(1, options, data, run.bookkeeping(), opened.fingerprint(), null, "test");
+            var recipe = new Recipe(1, options, data, run.bookkeeping(), opened.fingerprint(), null, "test", DType.F32);
             try (TrainingRun training = new TrainingRun(trainer, batches, new Validation(evaluator, blocks, 2),
                     runFolder, run, recipe.toJson(), listener)) {
                 handle[0] = new Handle(training, trainer);

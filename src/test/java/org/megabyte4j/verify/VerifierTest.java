@@ -19,6 +19,7 @@ import org.junit.jupiter.params.provider.ValueSource;
 import org.megabyte4j.SharedData;
 import org.megabyte4j.backend.cpu.CpuBackend;
 import org.megabyte4j.checkpoint.CheckpointException;
+import org.megabyte4j.tensor.DType;
 
 /** The CPU backend, optimisers, generation and training against what the original computed. */
 class VerifierTest {
@@ -27,7 +28,7 @@ class VerifierTest {
 
     private static List<Check> verify(Path folder, int threads) {
         try (CpuBackend backend = CpuBackend.open(threads)) {
-            return new Verifier(backend, null, notice -> { }).verify(folder);
+            return new Verifier(backend, DType.F32, null, notice -> { }).verify(folder);
         }
     }
 

@@ -55,9 +55,9 @@ public class OptimizerBenchmark extends OperationBenchmark {
     @Override
     void everything(Ops on) {
         on.norm(gradients, norm);
-        on.adamW(adam, layout, decays, scalars, clip, parameters, gradients, first, second);
-        on.adafactor(factored, layout, decays, scalars, clip, parameters, gradients, state);
-        on.anyPrecisionAdamW(adam, layout, decays, scalars, clip, parameters, gradients, first, secondBf16,
+        on.adamW(adam, layout, decays, scalars, clip, parameters, null, gradients, first, second);
+        on.adafactor(factored, layout, decays, scalars, clip, parameters, null, gradients, state);
+        on.anyPrecisionAdamW(adam, layout, decays, scalars, clip, parameters, null, gradients, first, secondBf16,
                 compensation);
     }
 
@@ -69,19 +69,19 @@ public class OptimizerBenchmark extends OperationBenchmark {
 
     @Benchmark
     public void adamW() {
-        ops().adamW(adam, layout, decays, scalars, clip, parameters, gradients, first, second);
+        ops().adamW(adam, layout, decays, scalars, clip, parameters, null, gradients, first, second);
         done();
     }
 
     @Benchmark
     public void adafactor() {
-        ops().adafactor(factored, layout, decays, scalars, clip, parameters, gradients, state);
+        ops().adafactor(factored, layout, decays, scalars, clip, parameters, null, gradients, state);
         done();
     }
 
     @Benchmark
     public void anyPrecisionAdamW() {
-        ops().anyPrecisionAdamW(adam, layout, decays, scalars, clip, parameters, gradients, first, secondBf16,
+        ops().anyPrecisionAdamW(adam, layout, decays, scalars, clip, parameters, null, gradients, first, secondBf16,
                 compensation);
         done();
     }

@@ -187,21 +187,30 @@ final class CpuOps implements Ops {
 
     @Override
     public void adamW(AdamWSettings settings, ParameterLayout layout, boolean[] decays, Tensor scalars, Clip clip,
-            Tensor parameters, Tensor gradients, Tensor firstMoment, Tensor secondMoment) {
+            Tensor parameters, Tensor computeCopy, Tensor gradients, Tensor firstMoment, Tensor secondMoment) {
         adamW.adamW(settings, layout, decays, scalars, clip, parameters, gradients, firstMoment, secondMoment);
+        refresh(computeCopy, parameters);
     }
 
     @Override
     public void adafactor(AdafactorSettings settings, ParameterLayout layout, boolean[] decays, Tensor scalars,
-            Clip clip, Tensor parameters, Tensor gradients, Tensor state) {
+            Clip clip, Tensor parameters, Tensor computeCopy, Tensor gradients, Tensor state) {
         adafactor.step(settings, layout, decays, scalars, clip, parameters, gradients, state);
+        refresh(computeCopy, parameters);
     }
 
     @Override
     public void anyPrecisionAdamW(AdamWSettings settings, ParameterLayout layout, boolean[] decays, Tensor scalars,
-            Clip clip, Tensor parameters, Tensor gradients, Tensor firstMoment, Tensor secondMoment,
-            Tensor compensation) {
+            Clip clip, Tensor parameters, Tensor computeCopy, Tensor gradients, Tensor firstMoment,
+            Tensor secondMoment, Tensor compensation) {
         anyPrecision.step(settings, layout, decays, scalars, clip, parameters, gradients, firstMoment, secondMoment,
                 compensation);
+        refresh(computeCopy, parameters);
+    }
+
+    private void refresh(Tensor computeCopy, Tensor parameters) {
+        if (computeCopy != null) {
+            copy(parameters, computeCopy);
+        }
     }
 }

@@ -138,7 +138,7 @@ class BFloat16Test {
                 }
                 for (int step = 0; step < 200; step++) {
                     ops.anyPrecisionAdamW(settings, layout, new boolean[1], scalars, Ops.Clip.NONE, parameters,
-                            gradients, first, second, compensation);
+                            null, gradients, first, second, compensation);
                 }
                 ops.copy(parameters, result);
             };

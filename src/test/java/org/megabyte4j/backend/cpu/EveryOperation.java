@@ -10,6 +10,7 @@ import org.megabyte4j.backend.AttentionShape;
 import org.megabyte4j.backend.ByteShift;
 import org.megabyte4j.backend.Ops;
 import org.megabyte4j.backend.StepScalars;
+import org.megabyte4j.tensor.DType;
 import org.megabyte4j.tensor.ParameterLayout;
 import org.megabyte4j.tensor.Tensor;
 
@@ -144,14 +145,15 @@ final class EveryOperation {
         Tensor first = t.changed("first moment", t.zeros(elements));
         Tensor second = t.changed("second moment", t.zeros(elements));
         Tensor compensation = t.changed("compensation", t.zeros(elements));
+        Tensor copy = t.scratch(DType.BF16, elements);
         Tensor state = t.changed("Adafactor's state", t.zeros(Ops.adafactorStateElements(layout)));
         return ops -> {
             ops.norm(gradients, norm);
-            ops.adamW(settings, layout, decays, scalars, clip, adamW, gradients, first, second);
-            ops.anyPrecisionAdamW(settings, layout, decays, scalars, clip, anyPrecision, gradients, first, second,
-                    compensation);
+            ops.adamW(settings, layout, decays, scalars, clip, adamW, copy, gradients, first, second);
+            ops.anyPrecisionAdamW(settings, layout, decays, scalars, clip, anyPrecision, copy, gradients, first,
+                    second, compensation);
             ops.adafactor(new Ops.AdafactorSettings(1e-30f, 1e-3f, 1, true, 0, true), layout, decays, scalars, clip,
-                    adafactor, gradients, state);
+                    adafactor, copy, gradients, state);
         };
     }
 }

@@ -15,6 +15,7 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
 import org.megabyte4j.backend.Ops;
 import org.megabyte4j.backend.StepScalars;
+import org.megabyte4j.tensor.DType;
 import org.megabyte4j.tensor.ParameterLayout;
 import org.megabyte4j.tensor.Tensor;
 
@@ -48,7 +49,7 @@ class OptimizersTest {
 
     /** One step of an optimiser. */
     private interface Step {
-        void run(Ops ops, Tensor scalars, Ops.Clip clip, Tensor parameters, Tensor gradients);
+        void run(Ops ops, Tensor scalars, Ops.Clip clip, Tensor parameters, Tensor copy, Tensor gradients);
     }
 
     private interface Optimizer {
@@ -58,24 +59,28 @@ class OptimizersTest {
 
     private static Function<Comparison.Tensors, Consumer<Ops>> work(Optimizer optimizer, Parameters all,
             float maxNorm) {
-        return t -> {
-            Tensor parameters = t.changed("parameters", arena(t, all, 0.5));
-            Tensor norm = t.result("norm", 1);
-            Ops.Clip clip = maxNorm == Float.POSITIVE_INFINITY ? Ops.Clip.NONE : new Ops.Clip(norm, maxNorm);
-            Step step = optimizer.create(t, all);
-            Tensor[] gradients = new Tensor[3];
-            Tensor[] scalars = new Tensor[3];
+        return t -> work(t, optimizer, all, maxNorm, null);
+    }
+
+    /** @param copy of the parameters in bf16, or null */
+    private static Consumer<Ops> work(Comparison.Tensors t, Optimizer optimizer, Parameters all, float maxNorm,
+            Tensor copy) {
+        Tensor parameters = t.changed("parameters", arena(t, all, 0.5));
+        Tensor norm = t.result("norm", 1);
+        Ops.Clip clip = maxNorm == Float.POSITIVE_INFINITY ? Ops.Clip.NONE : new Ops.Clip(norm, maxNorm);
+        Step step = optimizer.create(t, all);
+        Tensor[] gradients = new Tensor[3];
+        Tensor[] scalars = new Tensor[3];
+        for (int k = 0; k < 3; k++) {
+            gradients[k] = arena(t, all, 1);
+            scalars[k] = t.values(new StepScalars(0.01f / (k + 1), (float) (1 - Math.pow(0.9, k + 1)),
+                    (float) (1 - Math.pow(0.999, k + 1)), (float) (1 - Math.pow(k + 1, -0.8))).toArray(), 4);
+        }
+        return ops -> {
             for (int k = 0; k < 3; k++) {
-                gradients[k] = arena(t, all, 1);
-                scalars[k] = t.values(new StepScalars(0.01f / (k + 1), (float) (1 - Math.pow(0.9, k + 1)),
-                        (float) (1 - Math.pow(0.999, k + 1)), (float) (1 - Math.pow(k + 1, -0.8))).toArray(), 4);
+                ops.norm(gradients[k], norm);
+                step.run(ops, scalars[k], clip, parameters, copy, gradients[k]);
             }
-            return ops -> {
-                for (int k = 0; k < 3; k++) {
-                    ops.norm(gradients[k], norm);
-                    step.run(ops, scalars[k], clip, parameters, gradients[k]);
-                }
-            };
         };
     }
 
@@ -95,8 +100,9 @@ class OptimizersTest {
         return (t, all) -> {
             Tensor first = t.changed("first moment", t.zeros(all.layout.elements()));
             Tensor second = t.changed("second moment", t.zeros(all.layout.elements()));
-            return (ops, scalars, clip, p, g) ->
-                    ops.adamW(settings, all.layout, all.decays, scalars, clip, p, g, first, second);
+            return (ops, scalars, clip, p, copy, g) ->
+                    ops.adamW(settings, all.layout, all.decays, scalars, clip, p, copy, g, first,
+                            second);
         };
     }
 
@@ -106,16 +112,16 @@ class OptimizersTest {
             Tensor first = t.changed("first moment", t.zeros(all.layout.elements()));
             Tensor second = t.changed("second moment", t.zeros(all.layout.elements()));
             Tensor compensation = compensated ? t.zeros(all.layout.elements()) : null;
-            return (ops, scalars, clip, p, g) -> ops.anyPrecisionAdamW(settings, all.layout, all.decays, scalars, clip, p, g,
-                    first, second, compensation);
+            return (ops, scalars, clip, p, copy, g) -> ops.anyPrecisionAdamW(settings, all.layout, all.decays, scalars,
+                    clip, p, copy, g, first, second, compensation);
         };
     }
 
     private static Optimizer adafactor(Ops.AdafactorSettings settings) {
         return (t, all) -> {
             Tensor state = t.changed("state", t.zeros(Ops.adafactorStateElements(all.layout)));
-            return (ops, scalars, clip, p, g) ->
-                    ops.adafactor(settings, all.layout, all.decays, scalars, clip, p, g, state);
+            return (ops, scalars, clip, p, copy, g) ->
+                    ops.adafactor(settings, all.layout, all.decays, scalars, clip, p, copy, g, state);
         };
     }
 
@@ -133,6 +139,25 @@ class OptimizersTest {
     void threeStepsWithAndWithoutClipping(Optimizer optimizer) {
         Comparison.check(backends.all(), TOLERANCE, work(optimizer, SMALL, Float.POSITIVE_INFINITY));
         Comparison.check(backends.all(), TOLERANCE, work(optimizer, SMALL, 1));
+    }
+
+    @ParameterizedTest
+    @MethodSource("optimizers")
+    void theComputeCopyHoldsTheNewParametersRounded(Optimizer optimizer) {
+        Map<String, float[]> results = Comparison.run(backends.all().getFirst(), t -> {
+            Tensor copy = t.scratch(DType.BF16, SMALL.layout.elements());
+            Tensor result = t.result("copy", SMALL.layout.elements());
+            Consumer<Ops> steps = work(t, optimizer, SMALL, 1, copy);
+            return ops -> {
+                steps.accept(ops);
+                ops.copy(copy, result);
+            };
+        });
+        float[] parameters = results.get("parameters");
+        for (int i = 0; i < parameters.length; i++) {
+            parameters[i] = BFloat16.round(parameters[i]);
+        }
+        assertThat(results.get("copy")).isEqualTo(parameters);
     }
 
     @ParameterizedTest
