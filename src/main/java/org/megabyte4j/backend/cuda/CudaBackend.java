@@ -91,6 +91,11 @@ public final class CudaBackend implements Backend {
     }
 
     @Override
+    public boolean supports(DType dtype) {
+        return dtype == DType.F32 || dtype == DType.BF16;
+    }
+
+    @Override
     public Ops plan(MemoryPlan plan, Consumer<Ops> program) {
         context.use();
         CudaWorkspaceMeter meter = new CudaWorkspaceMeter(kernels);

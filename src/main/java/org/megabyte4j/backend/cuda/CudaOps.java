@@ -4,7 +4,6 @@ import org.megabyte4j.backend.AttentionBias;
 import org.megabyte4j.backend.AttentionShape;
 import org.megabyte4j.backend.ByteShift;
 import org.megabyte4j.backend.Ops;
-import org.megabyte4j.tensor.DType;
 import org.megabyte4j.tensor.ParameterLayout;
 import org.megabyte4j.tensor.Tensor;
 
@@ -130,27 +129,25 @@ final class CudaOps implements Ops {
 
     @Override
     public void adamW(AdamWSettings settings, ParameterLayout layout, boolean[] decays, Tensor scalars, Clip clip,
-            Tensor parameters, Tensor gradients, Tensor firstMoment, Tensor secondMoment) {
-        kernels.optimizer().adamW(settings, layout, decays, scalars, clip, parameters, gradients, firstMoment,
+            Tensor parameters, Tensor computeCopy, Tensor gradients, Tensor firstMoment, Tensor secondMoment) {
+        kernels.optimizer().adamW(settings, layout, decays, scalars, clip, parameters, computeCopy, gradients,
+                firstMoment,
                 secondMoment, workspace);
     }
 
     @Override
     public void adafactor(AdafactorSettings settings, ParameterLayout layout, boolean[] decays, Tensor scalars,
-            Clip clip, Tensor parameters, Tensor gradients, Tensor state) {
-        kernels.optimizer().adafactor(settings, layout, decays, scalars, clip, parameters, gradients, state, workspace);
+            Clip clip, Tensor parameters, Tensor computeCopy, Tensor gradients, Tensor state) {
+        kernels.optimizer().adafactor(settings, layout, decays, scalars, clip, parameters, computeCopy, gradients,
+                state, workspace);
     }
 
     @Override
     public void anyPrecisionAdamW(AdamWSettings settings, ParameterLayout layout, boolean[] decays, Tensor scalars,
-            Clip clip, Tensor parameters, Tensor gradients, Tensor firstMoment, Tensor secondMoment,
+            Clip clip, Tensor parameters, Tensor computeCopy, Tensor gradients, Tensor firstMoment, Tensor secondMoment,
             Tensor compensation) {
-        kernels.optimizer().anyPrecisionAdamW(settings, layout, decays, scalars, clip, parameters, gradients,
+        kernels.optimizer().anyPrecisionAdamW(settings, layout, decays, scalars, clip, parameters, computeCopy,
+                gradients,
                 firstMoment, secondMoment, compensation, workspace);
-    }
-
-    @Override
-    public boolean supports(DType dtype) {
-        return dtype == DType.F32 || dtype == DType.BF16;
     }
 }

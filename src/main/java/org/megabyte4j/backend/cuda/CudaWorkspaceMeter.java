@@ -144,23 +144,25 @@ final class CudaWorkspaceMeter extends ShapeChecks {
 
     @Override
     public void adamW(AdamWSettings settings, ParameterLayout layout, boolean[] decays, Tensor scalars, Clip clip,
-            Tensor parameters, Tensor gradients, Tensor firstMoment, Tensor secondMoment) {
-        super.adamW(settings, layout, decays, scalars, clip, parameters, gradients, firstMoment, secondMoment);
+            Tensor parameters, Tensor computeCopy, Tensor gradients, Tensor firstMoment, Tensor secondMoment) {
+        super.adamW(settings, layout, decays, scalars, clip, parameters, computeCopy, gradients, firstMoment,
+                secondMoment);
         need(kernels.optimizer().adamWWorkspaceBytes(layout));
     }
 
     @Override
     public void adafactor(AdafactorSettings settings, ParameterLayout layout, boolean[] decays, Tensor scalars,
-            Clip clip, Tensor parameters, Tensor gradients, Tensor state) {
-        super.adafactor(settings, layout, decays, scalars, clip, parameters, gradients, state);
+            Clip clip, Tensor parameters, Tensor computeCopy, Tensor gradients, Tensor state) {
+        super.adafactor(settings, layout, decays, scalars, clip, parameters, computeCopy, gradients, state);
         need(kernels.optimizer().adafactorWorkspaceBytes(layout));
     }
 
     @Override
     public void anyPrecisionAdamW(AdamWSettings settings, ParameterLayout layout, boolean[] decays, Tensor scalars,
-            Clip clip, Tensor parameters, Tensor gradients, Tensor firstMoment, Tensor secondMoment,
+            Clip clip, Tensor parameters, Tensor computeCopy, Tensor gradients, Tensor firstMoment, Tensor secondMoment,
             Tensor compensation) {
-        super.anyPrecisionAdamW(settings, layout, decays, scalars, clip, parameters, gradients, firstMoment,
+        super.anyPrecisionAdamW(settings, layout, decays, scalars, clip, parameters, computeCopy, gradients,
+                firstMoment,
                 secondMoment, compensation);
         need(kernels.optimizer().anyPrecisionAdamWWorkspaceBytes(layout));
     }

@@ -14,17 +14,19 @@ final class OptimizerKernels {
     }
 
     void adamW(Ops.AdamWSettings settings, ParameterLayout layout, boolean[] decays, Tensor scalars, Ops.Clip clip,
-            Tensor parameters, Tensor gradients, Tensor firstMoment, Tensor secondMoment, Tensor workspace) {
+            Tensor parameters, Tensor computeCopy, Tensor gradients, Tensor firstMoment, Tensor secondMoment, Tensor
+            workspace) {
         throw new UnsupportedOperationException("adamW is not there yet on CUDA");
     }
 
     void adafactor(Ops.AdafactorSettings settings, ParameterLayout layout, boolean[] decays, Tensor scalars,
-            Ops.Clip clip, Tensor parameters, Tensor gradients, Tensor state, Tensor workspace) {
+            Ops.Clip clip, Tensor parameters, Tensor computeCopy, Tensor gradients, Tensor state, Tensor workspace) {
         throw new UnsupportedOperationException("adafactor is not there yet on CUDA");
     }
 
     void anyPrecisionAdamW(Ops.AdamWSettings settings, ParameterLayout layout, boolean[] decays, Tensor scalars,
-            Ops.Clip clip, Tensor parameters, Tensor gradients, Tensor firstMoment, Tensor secondMoment,
+            Ops.Clip clip, Tensor parameters, Tensor computeCopy, Tensor gradients, Tensor firstMoment, Tensor
+            secondMoment,
             Tensor compensation, Tensor workspace) {
         throw new UnsupportedOperationException("anyPrecisionAdamW is not there yet on CUDA");
     }
