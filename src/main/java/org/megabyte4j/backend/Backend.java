@@ -74,11 +74,21 @@ public interface Backend extends AutoCloseable {
     void synchronize();
 
     /**
-     * Makes enqueued work repeatable at the lowest cost: the result enqueues everything that {@code work} would.
-     * A backend without such a mechanism returns {@code work} itself.
+     * Makes enqueued work repeatable at the lowest cost: each run of the result enqueues everything that {@code work}
+     * would. The work may be called once, twice, or at every run, and must enqueue the same each time; it only calls
+     * operations, and does not write or read tensors itself.
      */
-    default Runnable record(Runnable work) {
-        return work;
+    default Recording record(Runnable work) {
+        return Recording.of(work);
+    }
+
+    /**
+     * Brings small results to the host later than they are computed.
+     *
+     * @param scalars F32 tensors of one element
+     */
+    default Readback readback(Tensor... scalars) {
+        return new ImmediateReadback(this, scalars);
     }
 
     @Override

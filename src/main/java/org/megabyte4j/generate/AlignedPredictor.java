@@ -4,6 +4,7 @@ import java.util.Arrays;
 import java.util.List;
 import org.megabyte4j.backend.Backend;
 import org.megabyte4j.backend.Ops;
+import org.megabyte4j.backend.Recording;
 import org.megabyte4j.model.MegabyteConfig;
 import org.megabyte4j.model.MegabyteDecoder;
 import org.megabyte4j.model.Parameters;
@@ -23,8 +24,8 @@ final class AlignedPredictor implements Predictor {
     private final MemoryPlan plan = new MemoryPlan();
     private final MegabyteDecoder decoder;
     private final Ops ops;
-    private final Runnable patchStep;
-    private final Runnable byteStep;
+    private final Recording patchStep;
+    private final Recording byteStep;
     private final int[] patch;        // of each row, the index of the patch it is in
     private List<Sequence> rows;
     private boolean allocated;
@@ -142,6 +143,8 @@ final class AlignedPredictor implements Predictor {
 
     @Override
     public void close() {
+        patchStep.close();
+        byteStep.close();
         plan.close();
     }
 }

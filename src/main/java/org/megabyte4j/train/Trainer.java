@@ -2,8 +2,11 @@ package org.megabyte4j.train;
 
 import java.lang.foreign.MemorySegment;
 import java.util.Arrays;
+import java.util.List;
 import org.megabyte4j.backend.Backend;
 import org.megabyte4j.backend.Ops;
+import org.megabyte4j.backend.Readback;
+import org.megabyte4j.backend.Recording;
 import org.megabyte4j.backend.StepScalars;
 import org.megabyte4j.model.Ids;
 import org.megabyte4j.model.Megabyte;
@@ -43,9 +46,12 @@ public final class Trainer implements AutoCloseable {
     private final Tensor weightNorm;     // F32 [1]
     private final Ops.Clip clip;
     private final Ops ops;
-    private Runnable begin;
-    private Runnable accumulate;
-    private Runnable update;
+    private Recording whole;             // a step of one batch
+    private Recording begin;             // or the parts of a step of several
+    private Recording accumulate;
+    private Recording update;
+    private Readback results;            // loss, gradientNorm
+    private long lastResults = -1;
     private long stepsDone;
 
     private Trainer(Parameters parameters, TrainOptions options, Backend backend) {
@@ -97,6 +103,12 @@ public final class Trainer implements AutoCloseable {
         System.arraycopy(others, 0, plans, 0, others.length);
         plans[others.length] = plan;
         backend.allocate(plans);
+        results = backend.readback(graph.loss(), gradientNorm);
+        whole = backend.record(() -> {
+            begin(ops);
+            accumulate(ops);
+            update(ops);
+        });
         begin = backend.record(() -> begin(ops));
         accumulate = backend.record(() -> accumulate(ops));
         update = backend.record(() -> update(ops));
@@ -123,6 +135,17 @@ public final class Trainer implements AutoCloseable {
         int padId = parameters.config().padId();
         backend.write(targets, (int) Arrays.stream(ids).filter(id -> id != padId).count());
         backend.write(scalars, scalars(stepsDone + 1).toArray());
+        if (options.accumulate() == 1) {
+            backend.write(graph.ids(), ids);
+            whole.run();
+        } else {
+            stepInParts(ids);
+        }
+        stepsDone++;
+        lastResults = results.enqueue();
+    }
+
+    private void stepInParts(int... ids) {
         begin.run();
         long batchBytes = graph.ids().bytes();
         for (int batch = 0; batch < options.accumulate(); batch++) {
@@ -130,7 +153,6 @@ public final class Trainer implements AutoCloseable {
             accumulate.run();
         }
         update.run();
-        stepsDone++;
     }
 
     private StepScalars scalars(long step) {
@@ -154,12 +176,41 @@ public final class Trainer implements AutoCloseable {
 
     /** The loss of the last step, before its update: nats per byte, the mean over all its targets. Waits. */
     public float loss() {
-        return backend.readFloats(graph.loss())[0];
+        return loss(stepsDone);
     }
 
     /** The global L2 norm of the last step's gradients, before clipping. Waits. */
     public float gradientNorm() {
-        return backend.readFloats(gradientNorm)[0];
+        return gradientNorm(stepsDone);
+    }
+
+    /**
+     * The loss of one of the last steps, as in {@link #loss()}. Waits for that step, not for those after it.
+     *
+     * @param step counted from 1
+     * @throws IllegalArgumentException unless it is one of the last {@link Readback#KEPT} of this trainer
+     */
+    public float loss(long step) {
+        return results.value(copyOf(step), 0);
+    }
+
+    /** The gradients' norm of one of the last steps, as in {@link #gradientNorm()} and {@link #loss(long)}. */
+    public float gradientNorm(long step) {
+        return results.value(copyOf(step), 1);
+    }
+
+    /** Whether a step's loss is known, so that {@link #loss(long)} has nothing to wait for. */
+    boolean isDone(long step) {
+        return results.isReady(copyOf(step));
+    }
+
+    private long copyOf(long step) {
+        return lastResults - (stepsDone - step);
+    }
+
+    /** The learning rate of a step; for Adafactor its relative step. */
+    float learningRate(long step) {
+        return scalars(step).learningRate();
     }
 
     /** Whether every weight is a finite number. Waits. */
@@ -175,7 +226,7 @@ public final class Trainer implements AutoCloseable {
 
     /** The learning rate of the last step; for Adafactor its relative step. */
     public float learningRate() {
-        return scalars(stepsDone).learningRate();
+        return learningRate(stepsDone);
     }
 
     public Parameters parameters() {
@@ -207,6 +258,10 @@ public final class Trainer implements AutoCloseable {
     /** Gives the trainer's memory back; the parameters stay. */
     @Override
     public void close() {
+        if (whole != null) {
+            List.of(whole, begin, accumulate, update).forEach(Recording::close);
+            results.close();
+        }
         plan.close();
     }
 }

@@ -14,8 +14,8 @@ import org.megabyte4j.data.BatchSource;
  * request to stop. Resumed from a checkpoint it computes the same bits as if it had never stopped, on the same device
  * with the same number of threads.
  *
- * <p>A step's loss is looked at after the next batch has been prepared, so that a device that works asynchronously
- * never waits for the host's data.
+ * <p>A step's loss is looked at when it is known, or else when the next step is enqueued, so that a device that works
+ * asynchronously never waits for the host.
  */
 public final class TrainingRun implements AutoCloseable {
     /** Why a run has come to its end. */
@@ -40,7 +40,9 @@ public final class TrainingRun implements AutoCloseable {
     private volatile boolean stopRequested;
     private long lastCheckpoint = -1;
     private long busyNanos;          // of steps since the last line of the metrics
-    private long busySteps;
+    private long busySince;
+    private long loggedStep;         // the last one that has a line
+    private long dueStep;            // the one whose line is due; not after loggedStep if there is none
 
     /**
      * @param trainer     its memory must be taken; the run trains it but does not own it
@@ -58,6 +60,7 @@ public final class TrainingRun implements AutoCloseable {
         this.options = options;
         this.description = description;
         this.listener = listener;
+        loggedStep = trainer.stepsDone();
         metrics = new RunMetrics(folder.path(), trainer.stepsDone(), listener::notice);
     }
 
@@ -87,6 +90,7 @@ public final class TrainingRun implements AutoCloseable {
             validateIfDue();
         }
         Outcome outcome = trainUntilDone(start);
+        finishLog();
         if (outcome != Outcome.STOPPED) {
             validate();
         }
@@ -103,13 +107,14 @@ public final class TrainingRun implements AutoCloseable {
             if (options.maxTime() != null && Duration.ofNanos(System.nanoTime() - start).compareTo(options.maxTime()) >= 0) {
                 return Outcome.TIME_IS_UP;
             }
-            long before = System.nanoTime();
+            busySince = System.nanoTime();
             if (first) {
                 batches.fill(trainer.stepsDone(), ids);
             }
             trainer.step(ids);
             batches.fill(trainer.stepsDone(), ids);
-            logIfDue(before);
+            logIfKnown();
+            noteBusy();
             validateIfDue();
             if (trainer.stepsDone() % options.bookkeeping().checkpointEvery() == 0) {
                 save();
@@ -118,30 +123,57 @@ public final class TrainingRun implements AutoCloseable {
         return Outcome.FINISHED;
     }
 
-    private void logIfDue(long before) {
+    /** Writes the line that is due, unless that would wait for a step that was only just enqueued. */
+    private void logIfKnown() {
         long step = trainer.stepsDone();
-        if (step != 1 && step % options.bookkeeping().logEvery() != 0 && step != options.steps()) {
-            busyNanos += System.nanoTime() - before;
-            busySteps++;
-            return;
+        if (dueStep > loggedStep) {
+            logNow();
         }
-        float loss = trainer.loss();
-        float norm = trainer.gradientNorm();
-        requireFinite("loss", loss);
-        requireFinite("gradient's norm", norm);
-        busyNanos += System.nanoTime() - before;
-        busySteps++;
-        long bytesPerStep = trainer.options().bytesPerStep();
-        add(new Metric.Step(step, loss, norm, trainer.learningRate(), step * bytesPerStep,
-                Math.round(busySteps * bytesPerStep * 1e9 / Math.max(1, busyNanos)), Instant.now()));
-        busyNanos = 0;
-        busySteps = 0;
+        if (step == 1 || step % options.bookkeeping().logEvery() == 0 || step == options.steps()) {
+            dueStep = step;
+            if (trainer.isDone(step)) {
+                logNow();
+            }
+        }
     }
 
-    private void requireFinite(String what, float value) {
+    private void logNow() {
+        if (dueStep <= loggedStep) {
+            return;
+        }
+        long step = dueStep;
+        float loss = trainer.loss(step);
+        float norm = trainer.gradientNorm(step);
+        requireFinite("loss", loss, step);
+        requireFinite("gradient's norm", norm, step);
+        noteBusy();
+        long bytesPerStep = trainer.options().bytesPerStep();
+        add(new Metric.Step(step, loss, norm, trainer.learningRate(step), step * bytesPerStep,
+                Math.round((step - loggedStep) * bytesPerStep * 1e9 / Math.max(1, busyNanos)), Instant.now()));
+        busyNanos = 0;
+        loggedStep = step;
+    }
+
+    /** Waits for the last step and writes the line that is due, before something other than a step begins. */
+    private void finishLog() {
+        busySince = System.nanoTime();
+        if (trainer.stepsDone() > loggedStep) {
+            trainer.loss();
+            noteBusy();
+        }
+        logNow();
+    }
+
+    private void noteBusy() {
+        long now = System.nanoTime();
+        busyNanos += now - busySince;
+        busySince = now;
+    }
+
+    private void requireFinite(String what, float value, long step) {
         if (!Float.isFinite(value)) {
             throw new TrainException("the " + what + " became " + (Float.isNaN(value) ? "NaN" : "infinite") + " at step "
-                    + trainer.stepsDone() + whatIsKept() + "; try a smaller --lr, more --warmup, or --clip 1");
+                    + step + whatIsKept() + "; try a smaller --lr, more --warmup, or --clip 1");
         }
     }
 
@@ -167,9 +199,10 @@ public final class TrainingRun implements AutoCloseable {
         if (validation == null || metrics.lastValidated() == trainer.stepsDone()) {
             return;
         }
+        finishLog();
         Optional<Evaluator.Result> result = validation.evaluate(() -> stopRequested);
         if (result.isPresent()) {
-            requireFinite("validation loss", (float) result.get().loss());
+            requireFinite("validation loss", (float) result.get().loss(), trainer.stepsDone());
             add(new Metric.Validation(trainer.stepsDone(), result.get().loss(), result.get().targets(), Instant.now()));
         }
     }
@@ -180,8 +213,9 @@ public final class TrainingRun implements AutoCloseable {
         if (step == lastCheckpoint) {
             return;
         }
+        finishLog();
         if (step > 0) {
-            requireFinite("loss", trainer.loss());
+            requireFinite("loss", trainer.loss(), step);
         }
         if (!trainer.weightsAreFinite()) {
             throw new TrainException("a weight became NaN or infinite at step " + step + whatIsKept()

@@ -1,17 +1,15 @@
 package org.megabyte4j.backend.cuda;
 
-import static org.megabyte4j.backend.cuda.CudaStatus.check;
-
 import java.lang.foreign.MemorySegment;
 import java.util.Locale;
 import java.util.Map;
 import java.util.function.Consumer;
 import java.util.stream.Collectors;
-import jcuda.driver.CUdeviceptr;
-import jcuda.driver.JCudaDriver;
 import org.megabyte4j.backend.Backend;
 import org.megabyte4j.backend.Ops;
 import org.megabyte4j.backend.OutOfMemoryException;
+import org.megabyte4j.backend.Readback;
+import org.megabyte4j.backend.Recording;
 import org.megabyte4j.tensor.DType;
 import org.megabyte4j.tensor.Memory;
 import org.megabyte4j.tensor.MemoryPlan;
@@ -22,18 +20,19 @@ import org.megabyte4j.tensor.Tensor;
  * {@link #synchronize} wait. Used by the thread that opened it only.
  */
 public final class CudaBackend implements Backend {
-    private static final long STAGING_BYTES = 4 << 20;
-
     private final CudaContext context;
     private final CudaKernels kernels;
-    private final PinnedMemory staging;
+    private final Upload upload;
+    private final Download download;
     private final boolean simulated;
 
     private CudaBackend(CudaContext context, boolean simulated) {
         this.context = context;
         this.simulated = simulated;
         kernels = new CudaKernels(new KernelLoader(context));
-        staging = context.pinned(STAGING_BYTES);
+        upload = new Upload(context);
+        download = new Download(context);
+        kernels.elementwise();   // whatever is wrong with the PTX is said at once
     }
 
     /** The first GPU. */
@@ -123,6 +122,12 @@ public final class CudaBackend implements Backend {
                 + " free; use a smaller --batch or --seq-len, or a smaller model";
     }
 
+    /** Free memory may lie in pieces, or another process may have taken it since it was looked at. */
+    static String noBlock(long bytes, long free) {
+        return "not enough memory on the GPU: the driver does not give " + gibibytes(bytes) + " in one block, "
+                + gibibytes(free) + " free; use a smaller --batch or --seq-len, or a smaller model";
+    }
+
     private static String gibibytes(long bytes) {
         return String.format(Locale.ROOT, "%.2f GiB", bytes / (double) (1L << 30));
     }
@@ -135,28 +140,13 @@ public final class CudaBackend implements Backend {
     @Override
     public void write(Tensor to, MemorySegment from) {
         checkSize(to, from);
-        CUdeviceptr device = CudaMemory.pointer(context, to);
-        for (long done = 0; done < from.byteSize(); done += STAGING_BYTES) {
-            long now = Math.min(STAGING_BYTES, from.byteSize() - done);
-            context.synchronize();
-            MemorySegment.copy(from, done, staging.segment(), 0, now);
-            check(JCudaDriver.cuMemcpyHtoDAsync(device.withByteOffset(done), staging.pointer(), now, context.compute()),
-                    "cuMemcpyHtoDAsync");
-        }
+        upload.send(from, to);
     }
 
     @Override
     public void read(Tensor from, MemorySegment to) {
         checkSize(from, to);
-        CUdeviceptr device = CudaMemory.pointer(context, from);
-        for (long done = 0; done < to.byteSize(); done += STAGING_BYTES) {
-            long now = Math.min(STAGING_BYTES, to.byteSize() - done);
-            context.synchronize();
-            check(JCudaDriver.cuMemcpyDtoHAsync(staging.pointer(), device.withByteOffset(done), now, context.compute()),
-                    "cuMemcpyDtoHAsync");
-            context.synchronize();
-            MemorySegment.copy(staging.segment(), 0, to, done, now);
-        }
+        download.fetch(from, to);
     }
 
     private static void checkSize(Tensor tensor, MemorySegment host) {
@@ -172,8 +162,13 @@ public final class CudaBackend implements Backend {
     }
 
     @Override
-    public Runnable record(Runnable work) {
+    public Recording record(Runnable work) {
         return new RecordedWork(context, work);
+    }
+
+    @Override
+    public Readback readback(Tensor... scalars) {
+        return new CudaReadback(context, scalars);
     }
 
     @Override

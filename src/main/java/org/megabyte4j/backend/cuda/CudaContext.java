@@ -2,12 +2,16 @@ package org.megabyte4j.backend.cuda;
 
 import static org.megabyte4j.backend.cuda.CudaStatus.check;
 
+import java.util.IdentityHashMap;
 import java.util.LinkedHashSet;
+import java.util.List;
+import java.util.Map;
 import java.util.Set;
 import jcuda.driver.CUcontext;
 import jcuda.driver.CUdevice;
 import jcuda.driver.CUevent;
 import jcuda.driver.CUevent_flags;
+import jcuda.driver.CUresult;
 import jcuda.driver.CUstream;
 import jcuda.driver.CUstream_flags;
 import jcuda.driver.JCudaDriver;
@@ -28,7 +32,9 @@ final class CudaContext implements AutoCloseable {
     private final NativeHandles.Stream compute = new NativeHandles.Stream();
     private final NativeHandles.Stream copies = new NativeHandles.Stream();
     private final Set<AutoCloseable> held = new LinkedHashSet<>();
+    private final Map<CUevent, AutoCloseable> events = new IdentityHashMap<>();
     private boolean open = true;
+    private boolean capturing;
 
     private CudaContext(CudaDriver driver, CudaDevice device) {
         this.driver = driver;
@@ -120,8 +126,36 @@ final class CudaContext implements AutoCloseable {
         use();
         CUevent event = new CUevent();
         check(JCudaDriver.cuEventCreate(event, CUevent_flags.CU_EVENT_DISABLE_TIMING), "cuEventCreate");
-        hold(() -> check(JCudaDriver.cuEventDestroy(event), "cuEventDestroy"));
+        events.put(event, hold(() -> check(JCudaDriver.cuEventDestroy(event), "cuEventDestroy")));
         return event;
+    }
+
+    /** Destroys one before the context does. */
+    void destroy(CUevent event) {
+        release(events.remove(event));
+        check(JCudaDriver.cuEventDestroy(event), "cuEventDestroy");
+    }
+
+    /** Waits for what lies before an event in its stream, if it is not done already. */
+    void waitFor(CUevent event) {
+        int status = JCudaDriver.cuEventQuery(event);
+        if (status == CUresult.CUDA_ERROR_NOT_READY) {
+            check(JCudaDriver.cuEventSynchronize(event), "cuEventSynchronize");
+        } else {
+            check(status, "cuEventQuery");
+        }
+    }
+
+    /** Whether what is enqueued on {@link #compute} is noted in a graph instead of run. */
+    void setCapturing(boolean capturing) {
+        this.capturing = capturing;
+    }
+
+    /** @throws IllegalStateException if recorded work asks for what a graph cannot hold */
+    void refuseWhileCapturing(String what) {
+        if (capturing) {
+            throw new IllegalStateException("a tensor is " + what + " by recorded work, which may only call operations");
+        }
     }
 
     /** Host memory that the GPU copies from and to by itself; it is freed with the context. */
@@ -150,7 +184,7 @@ final class CudaContext implements AutoCloseable {
         } catch (CudaException e) {
             failure = e;
         }
-        for (AutoCloseable resource : held.toArray(AutoCloseable[]::new)) {
+        for (AutoCloseable resource : List.copyOf(held).reversed()) {
             failure = attempt(resource, failure);
         }
         held.clear();

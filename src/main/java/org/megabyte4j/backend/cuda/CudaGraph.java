@@ -27,6 +27,7 @@ final class CudaGraph implements AutoCloseable {
         check(JCudaDriver.cuStreamBeginCapture(context.compute(),
                 CUstreamCaptureMode.CU_STREAM_CAPTURE_MODE_THREAD_LOCAL), "cuStreamBeginCapture");
         CUgraph graph = new CUgraph();
+        context.setCapturing(true);
         try {
             work.run();
         } catch (RuntimeException | Error e) {
@@ -35,6 +36,8 @@ final class CudaGraph implements AutoCloseable {
                 JCudaDriver.cuGraphDestroy(graph);
             }
             throw e;
+        } finally {
+            context.setCapturing(false);
         }
         check(JCudaDriver.cuStreamEndCapture(context.compute(), graph), "cuStreamEndCapture");
         CudaGraph captured = new CudaGraph(context);
@@ -55,6 +58,7 @@ final class CudaGraph implements AutoCloseable {
     @Override
     public void close() {
         if (open) {
+            context.use();
             open = false;
             context.release(this);
             check(JCudaDriver.cuGraphExecDestroy(executable), "cuGraphExecDestroy");
