@@ -161,7 +161,12 @@ public final class BenchCommand implements Callable<Integer> {
         TrainOptions options = new TrainOptions(batch, length, 1, clip, OptimizerOptions.adamW(),
                 Schedule.constant(1e-4));
         double[] times = new double[steps];
-        try (Trainer trainer = Trainer.create(parameters, options, backend)) {
+        try (Trainer trainer = Trainer.plan(parameters, options, backend)) {
+            LargestBatch.named("--batch", batch, smaller -> {
+                try (Trainer other = Trainer.plan(parameters, options.withBatch(smaller), backend)) {
+                    return other.memory().bytes();
+                }
+            }, trainer::allocate);
             SplittableRandom random = new SplittableRandom(SEED);
             for (int step = -warmup; step < steps; step++) {
                 int[] ids = randomIds(random, batch * length, parameters.config());

@@ -1,8 +1,6 @@
 package org.megabyte4j.cli;
 
-import java.util.Locale;
 import org.megabyte4j.backend.Backend;
-import org.megabyte4j.backend.cpu.CpuBackend;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.ParameterException;
@@ -11,7 +9,8 @@ import picocli.CommandLine.Spec;
 /** Where a command computes. */
 final class DeviceOptions {
     @Option(names = "--device", paramLabel = "DEVICE", defaultValue = "auto",
-            description = "Where to compute: auto or cpu; default ${DEFAULT-VALUE}.")
+            description = "Where to compute: cpu, cuda (or cuda:1, the second GPU), or auto, which is a GPU where one"
+                    + " can be used and else the CPU; default ${DEFAULT-VALUE}.")
     private String device;
 
     @Option(names = "--threads", paramLabel = "N", description = "Threads of the CPU; default is one for each processor.")
@@ -28,12 +27,12 @@ final class DeviceOptions {
     /** As {@link #open()} for a run that goes on, with the threads it had asked for if none are asked for now. */
     Backend open(Integer storedThreads) {
         Integer asked = askedFor(storedThreads);
-        return switch (device.toLowerCase(Locale.ROOT)) {
-            case "auto", "cpu" -> CpuBackend.open(asked == null ? threads() : asked);
-            case "cuda", "simulated" -> throw wrong("this build of megabyte4j has no device " + device
-                    + ", it computes on the CPU; use --device cpu");
-            default -> throw wrong("unknown device " + device + "; the devices are auto and cpu");
-        };
+        if (!Devices.isName(device)) {
+            throw new ParameterException(command.commandLine(), "unknown device " + device + "; the devices are auto,"
+                    + " cpu, cuda and cuda:N, N being the number of a GPU");
+        }
+        return Devices.ofThisMachine().open(device, () -> asked == null ? threads() : asked,
+                sentence -> command.commandLine().getErr().println("Note: " + sentence + "."));
     }
 
     /** How many threads are asked for, now or before; null for one for each processor. */
@@ -44,9 +43,5 @@ final class DeviceOptions {
     /** How many threads the CPU backend takes. */
     int threads() {
         return threads == null ? Runtime.getRuntime().availableProcessors() : threads;
-    }
-
-    private ParameterException wrong(String sentence) {
-        return new ParameterException(command.commandLine(), sentence);
     }
 }

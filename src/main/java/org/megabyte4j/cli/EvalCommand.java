@@ -109,17 +109,22 @@ public final class EvalCommand implements Callable<Integer> {
                             "bits per byte", "KB/s");
                 }
                 for (int factor : factors) {
-                    evaluate(parameters, part, times(base, factor), Math.max(1, batch / factor), backend);
+                    evaluate(parameters, part, times(base, factor), factor, backend);
                 }
             }
         }
         return 0;
     }
 
-    private void evaluate(Parameters parameters, CorpusPart part, int at, int sequences, Backend backend) {
+    private void evaluate(Parameters parameters, CorpusPart part, int at, int factor, Backend backend) {
+        int sequences = Math.max(1, batch / factor);
         try (MemoryPlan memory = new MemoryPlan()) {
             Evaluator evaluator = new Evaluator(parameters, sequences, at, backend, memory);
-            backend.allocate(memory);
+            LargestBatch.named("--batch", batch, smaller -> {
+                MemoryPlan other = new MemoryPlan();
+                new Evaluator(parameters, Math.max(1, smaller / factor), at, backend, other);
+                return other.bytes();
+            }, () -> backend.allocate(memory));
             EvaluationBlocks blocks = new EvaluationBlocks(part, sequences, at, parameters.config().padId());
             long batches = mostBytes == null ? blocks.batches()
                     : Math.clamp(mostBytes / ((long) sequences * at), 1, blocks.batches());

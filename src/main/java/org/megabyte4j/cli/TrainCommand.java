@@ -14,7 +14,6 @@ import java.util.Locale;
 import java.util.concurrent.Callable;
 import java.util.stream.Stream;
 import org.megabyte4j.MegabyteException;
-import org.megabyte4j.MegabyteException;
 import org.megabyte4j.backend.Backend;
 import org.megabyte4j.checkpoint.Checkpoint;
 import org.megabyte4j.checkpoint.LocalHeads;
@@ -121,7 +120,7 @@ public final class TrainCommand implements Callable<Integer> {
             Recipe recipe = new Recipe(or(seed, 1L), options, source, run.bookkeeping(), opened.fingerprint(),
                     device.askedFor(null), device(backend), session.parameters.dtype());
             session.prepare(opened, recipe);
-            session.trainer.allocate(session.parameters.plan());
+            session.allocate(backend);
             try (RunFolder runFolder = RunFolder.create(folder)) {
                 if (model.initialModel() == null) {
                     Initializer.initialize(session.parameters, backend, recipe.seed());
@@ -251,6 +250,16 @@ public final class TrainCommand implements Callable<Integer> {
             parameters = new Parameters(config, dtype);
             trainer = Trainer.plan(parameters, options, backend);
             evaluator = new Evaluator(parameters, options.batch(), options.length(), backend, trainer.memory());
+        }
+
+        /** Takes the memory of all; a refusal names the batch that would fit. */
+        void allocate(Backend backend) {
+            LargestBatch.named("--batch", options.batch(), batch -> {
+                try (Session other = new Session(parameters.config(), parameters.dtype(), options.withBatch(batch),
+                        backend)) {
+                    return other.parameters.plan().bytes() + other.trainer.memory().bytes();
+                }
+            }, () -> trainer.allocate(parameters.plan()));
         }
 
         void prepare(TrainingData opened, Recipe recipe) {

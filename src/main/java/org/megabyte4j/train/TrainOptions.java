@@ -45,6 +45,11 @@ public record TrainOptions(
         return new TrainOptions(batch, length, 1, 1, OptimizerOptions.adamW(), Schedule.constant(learningRate));
     }
 
+    /** The same with another batch. */
+    public TrainOptions withBatch(int other) {
+        return new TrainOptions(other, length, accumulate, clip, optimizer, schedule);
+    }
+
     /** Bytes that one step learns from. */
     public long bytesPerStep() {
         return (long) batch * length * accumulate;

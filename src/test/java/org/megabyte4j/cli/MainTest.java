@@ -59,11 +59,10 @@ class MainTest {
             info --threads              | megabyte4j info: missing required parameter for option '--threads' (N)
             info --threads many         | megabyte4j info: invalid value for option '--threads': 'many' is not an int
             convert --dtype --to x      | megabyte4j convert: expected parameter for option '--dtype' but found '--to'
-            info --device cuda          | megabyte4j info: this build of megabyte4j has no device cuda, \
-            it computes on the CPU; use --device cpu
             bench --dtype f64           | megabyte4j bench: invalid value for option '--dtype': expected one of \
             [FLOAT32, BF16] (case-insensitive) but was 'f64'
-            info --device tpu           | megabyte4j info: unknown device tpu; the devices are auto and cpu
+            info --device tpu           | megabyte4j info: unknown device tpu; the devices are auto, cpu, \
+            cuda and cuda:N, N being the number of a GPU
             """)
     void aWrongCommandLineGetsOneSentenceAndTheWayToHelp(String line, String sentence) {
         assertThat(run(line.isEmpty() ? new String[0] : line.split(" "))).isEqualTo(2);

@@ -406,8 +406,8 @@ class TrainCommandTest {
         assertThat(train(tooLarge)).isEqualTo(1);
         assertThat(err.toString().lines().toList()).singleElement().asString().matches("megabyte4j: not enough memory:"
                 + " \\d+\\.\\d\\d GiB needed \\(parameters 4\\.\\d\\d GiB, gradients .*, optimizer .*, activations .*,"
-                + " workspace .*, inputs .*\\), \\d+\\.\\d\\d GiB free; use a smaller --batch or --seq-len, or a"
-                + " smaller model");
+                + " workspace .*, inputs .*\\), \\d+\\.\\d\\d GiB free; (the largest that fits is --batch \\d|not even"
+                + " --batch 1 fits, use a smaller --seq-len or a smaller model)");
         assertThat(folder.resolve("new")).doesNotExist();
         assertThat(train(with(tooLarge, "--plan"))).isZero();
     }

@@ -2,12 +2,10 @@ package org.megabyte4j.backend.cpu;
 
 import java.lang.foreign.MemorySegment;
 import java.lang.management.ManagementFactory;
-import java.util.Locale;
 import java.util.Map;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.function.Consumer;
-import java.util.stream.Collectors;
 import org.megabyte4j.MegabyteException;
 import org.megabyte4j.backend.Backend;
 import org.megabyte4j.backend.Ops;
@@ -95,25 +93,11 @@ public final class CpuBackend implements Backend {
     @Override
     public void allocate(MemoryPlan... plans) {
         Map<MemoryPlan.Category, Long> parts = MemoryPlan.bytesByCategory(plans);
-        long needed = parts.values().stream().reduce(0L, Math::addExact);
         long free = freeMemory();
-        if (needed > free) {
-            throw new OutOfMemoryException(notEnough(parts, needed, free));
+        if (parts.values().stream().reduce(0L, Math::addExact) > free) {
+            throw OutOfMemoryException.ofPlan("", parts, free);
         }
         MemoryPlan.allocate(this::allocate, plans);
-    }
-
-    /** What a user reads first when a model is too large for the machine. */
-    static String notEnough(Map<MemoryPlan.Category, Long> sizes, long needed, long free) {
-        String parts = sizes.entrySet().stream()
-                .map(e -> e.getKey().name().toLowerCase(Locale.ROOT) + " " + gibibytes(e.getValue()))
-                .collect(Collectors.joining(", "));
-        return "not enough memory: " + gibibytes(needed) + " needed (" + parts + "), " + gibibytes(free)
-                + " free; use a smaller --batch or --seq-len, or a smaller model";
-    }
-
-    private static String gibibytes(long bytes) {
-        return String.format(Locale.ROOT, "%.2f GiB", bytes / (double) (1L << 30));
     }
 
     /** Memory that can be had without swapping, within the limits of a container. */
@@ -127,8 +111,7 @@ public final class CpuBackend implements Backend {
         try {
             return new CpuMemory(bytes, held);
         } catch (OutOfMemoryError e) {
-            throw new OutOfMemoryException("not enough memory: the system does not give " + gibibytes(bytes)
-                    + " in one block; use a smaller --batch or --seq-len, or a smaller model");
+            throw OutOfMemoryException.ofBlock("", "the system", bytes);
         }
     }
 

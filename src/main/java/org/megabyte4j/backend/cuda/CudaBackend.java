@@ -4,7 +4,6 @@ import java.lang.foreign.MemorySegment;
 import java.util.Locale;
 import java.util.Map;
 import java.util.function.Consumer;
-import java.util.stream.Collectors;
 import org.megabyte4j.backend.Backend;
 import org.megabyte4j.backend.Ops;
 import org.megabyte4j.backend.OutOfMemoryException;
@@ -35,9 +34,13 @@ public final class CudaBackend implements Backend {
         kernels.elementwise();   // whatever is wrong with the PTX is said at once
     }
 
-    /** The first GPU. */
+    /**
+     * The first GPU that the kernels can run on.
+     *
+     * @throws CudaUnavailableException if there is none, no driver, or one that is too old
+     */
     public static CudaBackend open() {
-        return open(0);
+        return open(CudaDriver.open().firstUsable());
     }
 
     /**
@@ -105,27 +108,11 @@ public final class CudaBackend implements Backend {
     @Override
     public void allocate(MemoryPlan... plans) {
         Map<MemoryPlan.Category, Long> parts = MemoryPlan.bytesByCategory(plans);
-        long needed = parts.values().stream().reduce(0L, Math::addExact);
         long free = context.freeMemory();
-        if (needed > free) {
-            throw new OutOfMemoryException(notEnough(parts, needed, free));
+        if (parts.values().stream().reduce(0L, Math::addExact) > free) {
+            throw OutOfMemoryException.ofPlan(" on the GPU", parts, free);
         }
         MemoryPlan.allocate(this::allocate, plans);
-    }
-
-    /** What a user reads first when a model is too large for the GPU. */
-    static String notEnough(Map<MemoryPlan.Category, Long> sizes, long needed, long free) {
-        String parts = sizes.entrySet().stream()
-                .map(e -> e.getKey().name().toLowerCase(Locale.ROOT) + " " + gibibytes(e.getValue()))
-                .collect(Collectors.joining(", "));
-        return "not enough memory on the GPU: " + gibibytes(needed) + " needed (" + parts + "), " + gibibytes(free)
-                + " free; use a smaller --batch or --seq-len, or a smaller model";
-    }
-
-    /** Free memory may lie in pieces, or another process may have taken it since it was looked at. */
-    static String noBlock(long bytes, long free) {
-        return "not enough memory on the GPU: the driver does not give " + gibibytes(bytes) + " in one block, "
-                + gibibytes(free) + " free; use a smaller --batch or --seq-len, or a smaller model";
     }
 
     private static String gibibytes(long bytes) {

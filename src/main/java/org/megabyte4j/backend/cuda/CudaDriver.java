@@ -133,6 +133,12 @@ final class CudaDriver {
         return devices;
     }
 
+    /** The number of the first GPU that is not too old; of the first if all are. */
+    int firstUsable() {
+        return devices.stream().filter(device -> device.major() >= CudaDevice.LEAST_MAJOR).findFirst()
+                .map(CudaDevice::ordinal).orElse(0);
+    }
+
     /** @throws CudaUnavailableException if there is no such GPU, or it is too old for the kernels */
     CudaDevice device(int ordinal) {
         if (devices.isEmpty()) {

@@ -28,7 +28,7 @@ final class CudaMemory implements Memory {
         this.bytes = bytes;
         int status = JCudaDriver.cuMemAlloc(pointer, bytes);
         if (status == CUresult.CUDA_ERROR_OUT_OF_MEMORY) {
-            throw new OutOfMemoryException(CudaBackend.noBlock(bytes, context.freeMemory()));
+            throw OutOfMemoryException.ofBlock(" on the GPU", "the driver", bytes);
         }
         check(status, "cuMemAlloc");
         context.hold(this);

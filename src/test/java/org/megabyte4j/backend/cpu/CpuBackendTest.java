@@ -73,7 +73,7 @@ class CpuBackendTest {
         Map<Category, Long> sizes = new EnumMap<>(Category.class);
         sizes.put(Category.PARAMETERS, 3L << 30);
         sizes.put(Category.WORKSPACE, 1L << 28);
-        assertThat(CpuBackend.notEnough(sizes, 13L << 28, 2L << 30)).isEqualTo("not enough memory: 3.25 GiB needed"
+        assertThat(OutOfMemoryException.ofPlan("", sizes, 2L << 30)).hasMessage("not enough memory: 3.25 GiB needed"
                 + " (parameters 3.00 GiB, workspace 0.25 GiB), 2.00 GiB free; use a smaller --batch or --seq-len, or a"
                 + " smaller model");
     }

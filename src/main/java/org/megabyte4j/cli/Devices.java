@@ -1,0 +1,96 @@
+package org.megabyte4j.cli;
+
+import java.util.Locale;
+import java.util.function.Consumer;
+import java.util.function.IntSupplier;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
+import org.megabyte4j.backend.Backend;
+import org.megabyte4j.backend.cpu.CpuBackend;
+import org.megabyte4j.backend.cuda.CudaBackend;
+import org.megabyte4j.backend.cuda.CudaException;
+import org.megabyte4j.backend.cuda.CudaPresence;
+import org.megabyte4j.backend.cuda.CudaUnavailableException;
+
+/** Opens the backend that a name stands for. */
+final class Devices {
+    private static final Pattern CUDA = Pattern.compile("cuda(?::(\\d{1,4}))?");
+
+    /** Where GPUs come from; tests have their own. */
+    interface Gpus {
+        /** @param ordinal the number of a GPU, -1 for the first that can be used */
+        Backend open(int ordinal);
+
+        Backend openSimulated();
+
+        /** Whether the machine looks as if it had a GPU of NVIDIA. */
+        boolean arePresent();
+    }
+
+    private final Gpus gpus;
+
+    Devices(Gpus gpus) {
+        this.gpus = gpus;
+    }
+
+    static Devices ofThisMachine() {
+        return new Devices(new Gpus() {
+            @Override
+            public Backend open(int ordinal) {
+                return ordinal < 0 ? CudaBackend.open() : CudaBackend.open(ordinal);
+            }
+
+            @Override
+            public Backend openSimulated() {
+                return CudaBackend.openSimulated();
+            }
+
+            @Override
+            public boolean arePresent() {
+                return CudaPresence.isLikely();
+            }
+        });
+    }
+
+    /** Whether a name has a meaning, on whatever machine. */
+    static boolean isName(String device) {
+        return switch (device.toLowerCase(Locale.ROOT)) {
+            case "auto", "cpu", "simulated" -> true;
+            default -> CUDA.matcher(device.toLowerCase(Locale.ROOT)).matches();
+        };
+    }
+
+    /**
+     * Opens a device; the caller closes it.
+     *
+     * @param device  a name
+     * @param threads of the CPU, asked only if it computes
+     * @param warning gets a sentence if a GPU that seems to be there cannot be used
+     * @throws CudaUnavailableException if a GPU is asked for and there is none that can be used
+     */
+    Backend open(String device, IntSupplier threads, Consumer<String> warning) {
+        return switch (device.toLowerCase(Locale.ROOT)) {
+            case "cpu" -> CpuBackend.open(threads.getAsInt());
+            case "auto" -> openBest(threads, warning);
+            case "simulated" -> gpus.openSimulated();
+            default -> {
+                Matcher matcher = CUDA.matcher(device.toLowerCase(Locale.ROOT));
+                if (!matcher.matches()) {
+                    throw new IllegalArgumentException(device);
+                }
+                yield gpus.open(matcher.group(1) == null ? -1 : Integer.parseInt(matcher.group(1)));
+            }
+        };
+    }
+
+    private Backend openBest(IntSupplier threads, Consumer<String> warning) {
+        try {
+            return gpus.open(-1);
+        } catch (CudaUnavailableException | CudaException e) {
+            if (gpus.arePresent()) {
+                warning.accept("computing on the CPU, because the GPU cannot be used: " + e.getMessage());
+            }
+            return CpuBackend.open(threads.getAsInt());
+        }
+    }
+}
