@@ -74,6 +74,8 @@ for source in kernels/*.cu; do
     done
 done
 
+(cd "$ptx" && find . -name '*.ptx' | sed 's|^\./||' | LC_ALL=C sort) > "$ptx/index.txt"
+
 for figures in $out/resources/*.txt; do
     name=$(basename "$figures" .txt)
     [ -e "kernels/${name%.*}.cu" ] || { rm -f "$figures"; continue; }

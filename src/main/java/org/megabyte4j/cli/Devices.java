@@ -5,10 +5,10 @@ import java.util.function.Consumer;
 import java.util.function.IntSupplier;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
+import org.megabyte4j.MegabyteException;
 import org.megabyte4j.backend.Backend;
 import org.megabyte4j.backend.cpu.CpuBackend;
 import org.megabyte4j.backend.cuda.CudaBackend;
-import org.megabyte4j.backend.cuda.CudaException;
 import org.megabyte4j.backend.cuda.CudaPresence;
 import org.megabyte4j.backend.cuda.CudaUnavailableException;
 
@@ -86,7 +86,7 @@ final class Devices {
     private Backend openBest(IntSupplier threads, Consumer<String> warning) {
         try {
             return gpus.open(-1);
-        } catch (CudaUnavailableException | CudaException e) {
+        } catch (MegabyteException e) {
             if (gpus.arePresent()) {
                 warning.accept("computing on the CPU, because the GPU cannot be used: " + e.getMessage());
             }

@@ -5,6 +5,7 @@ import java.lang.management.ManagementFactory;
 import java.util.Locale;
 import java.util.concurrent.Callable;
 import org.megabyte4j.backend.Backend;
+import org.megabyte4j.backend.cuda.CudaPresence;
 import org.megabyte4j.model.MegabyteConfig;
 import org.megabyte4j.model.ModelLayout;
 import org.megabyte4j.model.Presets;
@@ -14,7 +15,7 @@ import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Spec;
 
 /** {@code megabyte4j info}: what this machine and this build offer. */
-@Command(name = "info", description = "Shows the Java, the machine, the device and the presets.")
+@Command(name = "info", description = "Shows the Java, the machine, its GPUs, the device and the presets.")
 public final class InfoCommand implements Callable<Integer> {
     private static final String VECTOR_MODULE = "jdk.incubator.vector";
 
@@ -43,6 +44,7 @@ public final class InfoCommand implements Callable<Integer> {
                 + PlanReport.rounded(Runtime.getRuntime().maxMemory()));
         row(out, "Vector API", ModuleLayer.boot().findModule(VECTOR_MODULE).isPresent() ? "present"
                 : "absent; start Java with --add-modules " + VECTOR_MODULE);
+        CudaPresence.report().forEach(line -> row(out, line.name(), line.value()));
         row(out, "device " + backend.name(), backend.description());
         out.println();
         out.println("preset            parameters    P   D_G   D_L  T_MAX  global layers, heads  local layers, heads");

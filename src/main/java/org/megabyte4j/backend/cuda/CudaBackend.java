@@ -1,7 +1,6 @@
 package org.megabyte4j.backend.cuda;
 
 import java.lang.foreign.MemorySegment;
-import java.util.Locale;
 import java.util.Map;
 import java.util.function.Consumer;
 import org.megabyte4j.backend.Backend;
@@ -78,9 +77,7 @@ public final class CudaBackend implements Backend {
 
     @Override
     public String description() {
-        CudaDevice device = context.device();
-        return device.name() + ", compute capability " + device.capability() + ", " + gibibytes(device.memory())
-                + ", driver for CUDA " + CudaDriver.written(context.driver().version());
+        return context.device().description() + ", driver for CUDA " + CudaDriver.written(context.driver().version());
     }
 
     /** For the tests of kernels alone. */
@@ -113,10 +110,6 @@ public final class CudaBackend implements Backend {
             throw OutOfMemoryException.ofPlan(" on the GPU", parts, free);
         }
         MemoryPlan.allocate(this::allocate, plans);
-    }
-
-    private static String gibibytes(long bytes) {
-        return String.format(Locale.ROOT, "%.2f GiB", bytes / (double) (1L << 30));
     }
 
     @Override

@@ -154,7 +154,8 @@ final class CudaContext implements AutoCloseable {
     /** @throws IllegalStateException if recorded work asks for what a graph cannot hold */
     void refuseWhileCapturing(String what) {
         if (capturing) {
-            throw new IllegalStateException("a tensor is " + what + " by recorded work, which may only call operations");
+            throw new IllegalStateException("a tensor is " + what
+                    + " by recorded work, which may only call operations");
         }
     }
 

@@ -1,5 +1,7 @@
 package org.megabyte4j.backend.cuda;
 
+import java.util.Locale;
+
 /**
  * What the driver says about a GPU.
  *
@@ -15,6 +17,12 @@ record CudaDevice(int ordinal, String name, int major, int minor, long memory, i
         int sharedBytesPerBlock) {
     /** The lowest compute capability that the kernels are compiled for: mma on bf16 and asynchronous copies. */
     static final int LEAST_MAJOR = 8;
+
+    /** What a user wants to know of it. */
+    String description() {
+        return String.format(Locale.ROOT, "%s, compute capability %s, %.1f GiB, %d multiprocessors", name, capability(),
+                memory / (double) (1L << 30), multiprocessors);
+    }
 
     String capability() {
         return major + "." + minor;

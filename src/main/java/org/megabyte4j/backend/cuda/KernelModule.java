@@ -3,13 +3,14 @@ package org.megabyte4j.backend.cuda;
 import static org.megabyte4j.backend.cuda.CudaStatus.check;
 
 import java.nio.ByteBuffer;
+import java.util.Arrays;
 import jcuda.Pointer;
-import jcuda.driver.CUfunction;
 import jcuda.driver.CUjit_option;
 import jcuda.driver.CUmodule;
 import jcuda.driver.CUresult;
 import jcuda.driver.JCudaDriver;
 import jcuda.driver.JITOptions;
+import org.megabyte4j.ffi.CudaDriverLibrary;
 
 /** The compiled form of one file of kernels, as the driver has loaded it; unloaded with the context. */
 final class KernelModule {
@@ -56,12 +57,26 @@ final class KernelModule {
      */
     Kernel kernel(String name, KernelType... types) {
         context.use();
-        CUfunction function = new CUfunction();
+        NativeHandles.Function function = new NativeHandles.Function();
         int status = JCudaDriver.cuModuleGetFunction(function, module, name);
         if (status != CUresult.CUDA_SUCCESS) {
             throw new CudaException("cuModuleGetFunction", status, CudaStatus.name(status),
                     "kernels/" + file + ".cu has no entry point " + name);
         }
+        requireSame(name, function, types);
         return new Kernel(context, name, function, types);
+    }
+
+    /** What is described here and what was compiled may have drifted apart; drivers from CUDA 12.4 on can tell. */
+    private void requireSame(String name, NativeHandles.Function function, KernelType... types) {
+        CudaDriverLibrary library = context.driver().library();
+        for (int i = 0; i <= types.length; i++) {
+            long bytes = library.parameterBytes(function.address(), i);
+            long described = i < types.length ? types[i].bytes() : 0;
+            if (bytes >= 0 && bytes != described) {
+                throw new IllegalStateException("kernel " + name + ": parameter " + (i + 1) + " of the compiled kernel has "
+                        + bytes + " bytes, but it is described as " + Arrays.toString(types));
+            }
+        }
     }
 }

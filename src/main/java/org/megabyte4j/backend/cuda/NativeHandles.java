@@ -2,6 +2,7 @@ package org.megabyte4j.backend.cuda;
 
 import jcuda.Pointer;
 import jcuda.driver.CUdeviceptr;
+import jcuda.driver.CUfunction;
 import jcuda.driver.CUstream;
 
 /** JCuda's handles with the addresses inside them, which JCuda itself keeps to its subclasses. */
@@ -18,6 +19,13 @@ final class NativeHandles {
 
     /** A stream that a call of the driver fills in. */
     static final class Stream extends CUstream {
+        long address() {
+            return getNativePointer();
+        }
+    }
+
+    /** A kernel that a call of the driver fills in. */
+    static final class Function extends CUfunction {
         long address() {
             return getNativePointer();
         }
