@@ -13,6 +13,9 @@ import org.megabyte4j.tensor.Tensor;
  * Computes nothing, but refuses tensors that an operation would read or write beyond their ends. A program's dry run
  * goes through it, so that the kernels, which address memory directly, need no checks of their own. A backend's dry run
  * extends it by what it wants to know of a program.
+ *
+ * <p>Activations and the weights that they meet have one dtype within a call, F32 unless the backend computes in others
+ * as well. Statistics and gradients of parameters are F32 always.
  */
 public class ShapeChecks implements Ops {
     private static void need(String what, Tensor tensor, long elements) {
@@ -28,8 +31,21 @@ public class ShapeChecks implements Ops {
         }
     }
 
+    /** Whether activations and weights can be of this type. */
+    protected boolean computesIn(DType dtype) {
+        return dtype == F32;
+    }
+
+    /** The dtype of a call's activations and weights, which this one of them decides. */
+    private DType compute(String what, Tensor tensor) {
+        if (!computesIn(tensor.dtype())) {
+            throw new ShapeException(what + " is " + tensor + ", but " + (computesIn(BF16) ? "F32 or BF16" : "F32")
+                    + " is needed");
+        }
+        return tensor.dtype();
+    }
+
     private static void matrix(String what, Tensor tensor) {
-        need(what, tensor, F32, tensor.elements());
         if (tensor.rank() != 2) {
             throw new ShapeException(what + " is " + tensor + ", but a matrix is needed");
         }
@@ -47,24 +63,26 @@ public class ShapeChecks implements Ops {
     @Override
     public void embed(Tensor ids, ByteShift shift, int padId, Tensor table, Tensor positions, Tensor addend,
             Tensor out) {
-        embedding(ids, padId, table, positions);
-        need("embed's addend", addend, F32, ids.elements() * table.columns());
-        need("embed's out", out, F32, ids.elements() * table.columns());
+        DType dtype = compute("the embedding table", table);
+        embedding(ids, padId, table, positions, dtype);
+        need("embed's addend", addend, dtype, ids.elements() * table.columns());
+        need("embed's out", out, dtype, ids.elements() * table.columns());
     }
 
     @Override
     public void embedBackward(Tensor ids, ByteShift shift, int padId, Tensor dOut, Tensor dTable, Tensor dPositions) {
-        embedding(ids, padId, dTable, dPositions);
-        need("embedBackward's dOut", dOut, F32, ids.elements() * dTable.columns());
+        need("the embedding table", dTable, F32, dTable.elements());
+        embedding(ids, padId, dTable, dPositions, F32);
+        need("embedBackward's dOut", dOut, compute("embedBackward's dOut", dOut), ids.elements() * dTable.columns());
     }
 
-    private static void embedding(Tensor ids, int padId, Tensor table, Tensor positions) {
+    private static void embedding(Tensor ids, int padId, Tensor table, Tensor positions, DType dtype) {
         need("the ids", ids, I32, ids.elements());
         matrix("the embedding table", table);
         if (padId < 0 || padId >= table.rows()) {
             throw new ShapeException("the padding id " + padId + " is not in the embedding table " + table);
         }
-        need("the position embeddings", positions, F32, positions == null ? 0 : positions.elements());
+        need("the position embeddings", positions, dtype, positions == null ? 0 : positions.elements());
         if (positions != null && (positions.columns() != table.columns() || positions.rows() < ids.columns())) {
             throw new ShapeException("the position embeddings are " + positions + ", but " + ids.columns()
                     + " rows of " + table.columns() + " are needed");
@@ -73,51 +91,56 @@ public class ShapeChecks implements Ops {
 
     @Override
     public void linear(Tensor x, Tensor weight, Tensor bias, Tensor addend, Tensor out) {
+        DType dtype = compute("linear's weight", weight);
         matrix("linear's weight", weight);
         long rows = out.elements() / weight.rows();
-        need("linear's x", x, F32, rows * weight.columns());
-        need("linear's bias", bias, F32, weight.rows());
-        need("linear's addend", addend, F32, rows * weight.rows());
-        need("linear's out", out, F32, rows * weight.rows());
+        need("linear's x", x, dtype, rows * weight.columns());
+        need("linear's bias", bias, dtype, weight.rows());
+        need("linear's addend", addend, dtype, rows * weight.rows());
+        need("linear's out", out, dtype, rows * weight.rows());
     }
 
     @Override
     public void linearInputGradient(Tensor dOut, Tensor weight, Tensor addend, Tensor dX) {
+        DType dtype = compute("linearInputGradient's weight", weight);
         matrix("linearInputGradient's weight", weight);
         long rows = dX.elements() / weight.columns();
-        need("linearInputGradient's dOut", dOut, F32, rows * weight.rows());
-        need("linearInputGradient's addend", addend, F32, rows * weight.columns());
-        need("linearInputGradient's dX", dX, F32, rows * weight.columns());
+        need("linearInputGradient's dOut", dOut, dtype, rows * weight.rows());
+        need("linearInputGradient's addend", addend, dtype, rows * weight.columns());
+        need("linearInputGradient's dX", dX, dtype, rows * weight.columns());
     }
 
     @Override
     public void linearWeightGradient(Tensor x, Tensor dOut, Tensor dWeight, Tensor dBias) {
+        DType dtype = compute("linearWeightGradient's x", x);
+        need("linearWeightGradient's dWeight", dWeight, F32, dWeight.elements());
         matrix("linearWeightGradient's dWeight", dWeight);
         long rows = dOut.elements() / dWeight.rows();
-        need("linearWeightGradient's x", x, F32, rows * dWeight.columns());
-        need("linearWeightGradient's dOut", dOut, F32, rows * dWeight.rows());
+        need("linearWeightGradient's x", x, dtype, rows * dWeight.columns());
+        need("linearWeightGradient's dOut", dOut, dtype, rows * dWeight.rows());
         need("linearWeightGradient's dBias", dBias, F32, dWeight.rows());
     }
 
     @Override
     public void linearGelu(Tensor x, Tensor weight, Tensor bias, Tensor preActivation, Tensor activated) {
         linear(x, weight, bias, null, preActivation);
-        need("linearGelu's activated", activated, F32, preActivation.elements());
+        need("linearGelu's activated", activated, preActivation.dtype(), preActivation.elements());
     }
 
     @Override
     public void geluBackward(Tensor preActivation, Tensor dActivated, Tensor dX, Tensor activated) {
-        need("geluBackward's preActivation", preActivation, F32, preActivation.elements());
-        need("geluBackward's dActivated", dActivated, F32, preActivation.elements());
-        need("geluBackward's dX", dX, F32, preActivation.elements());
-        need("geluBackward's activated", activated, F32, preActivation.elements());
+        DType dtype = compute("geluBackward's preActivation", preActivation);
+        need("geluBackward's dActivated", dActivated, dtype, preActivation.elements());
+        need("geluBackward's dX", dX, dtype, preActivation.elements());
+        need("geluBackward's activated", activated, dtype, preActivation.elements());
     }
 
     @Override
     public void layerNorm(Tensor x, Tensor weight, Tensor bias, Tensor out, Tensor mean, Tensor rstd) {
+        DType dtype = compute("layerNorm's x", x);
         normalized(x, weight, mean, rstd);
-        need("layerNorm's bias", bias, F32, weight.elements());
-        need("layerNorm's out", out, F32, x.elements());
+        need("layerNorm's bias", bias, dtype, weight.elements());
+        need("layerNorm's out", out, dtype, x.elements());
     }
 
     @Override
@@ -128,18 +151,19 @@ public class ShapeChecks implements Ops {
     @Override
     public void layerNormBackward(Tensor dOut, Tensor x, Tensor weight, Tensor mean, Tensor rstd, Tensor dResidual,
             Tensor dX, Tensor dWeight, Tensor dBias) {
+        DType dtype = compute("layerNorm's x", x);
         normalized(x, weight, mean, rstd);
-        need("layerNormBackward's dOut", dOut, F32, x.elements());
-        need("layerNormBackward's dResidual", dResidual, F32, x.elements());
-        need("layerNormBackward's dX", dX, F32, x.elements());
+        need("layerNormBackward's dOut", dOut, dtype, x.elements());
+        need("layerNormBackward's dResidual", dResidual, dtype, x.elements());
+        need("layerNormBackward's dX", dX, dtype, x.elements());
         need("layerNormBackward's dWeight", dWeight, F32, weight.elements());
         need("layerNormBackward's dBias", dBias, F32, weight.elements());
     }
 
     private static void normalized(Tensor x, Tensor weight, Tensor mean, Tensor rstd) {
         long rows = x.elements() / weight.elements();
-        need("layerNorm's weight", weight, F32, weight.elements());
-        need("layerNorm's x", x, F32, rows * weight.elements());
+        need("layerNorm's weight", weight, x.dtype(), weight.elements());
+        need("layerNorm's x", x, rows * weight.elements());
         need("layerNorm's mean", mean, F32, rows);
         need("layerNorm's rstd", rstd, F32, rows);
     }
@@ -155,13 +179,13 @@ public class ShapeChecks implements Ops {
             Tensor logSumExp, Tensor dOut, Tensor dQkv) {
         attention(shape, qkv, out);
         need("attention's logSumExp", logSumExp, F32, shape.rows() * shape.heads());
-        need("attention's dOut", dOut, F32, out.elements());
-        need("attention's dQkv", dQkv, F32, qkv.elements());
+        need("attention's dOut", dOut, qkv.dtype(), out.elements());
+        need("attention's dQkv", dQkv, qkv.dtype(), qkv.elements());
     }
 
-    private static void attention(AttentionShape shape, Tensor qkv, Tensor out) {
-        need("attention's qkv", qkv, F32, shape.rows() * shape.packedWidth());
-        need("attention's out", out, F32, shape.rows() * shape.width());
+    private void attention(AttentionShape shape, Tensor qkv, Tensor out) {
+        need("attention's qkv", qkv, compute("attention's qkv", qkv), shape.rows() * shape.packedWidth());
+        need("attention's out", out, qkv.dtype(), shape.rows() * shape.width());
     }
 
     @Override
@@ -172,7 +196,7 @@ public class ShapeChecks implements Ops {
         if (cache.rank() != 3) {
             throw new ShapeException("attention's cache is " + cache + ", but three axes are needed");
         }
-        need("attention's cache", cache, F32, shape.batch() * cache.size(1) * shape.keyValueWidth());
+        need("attention's cache", cache, qkv.dtype(), shape.batch() * cache.size(1) * shape.keyValueWidth());
     }
 
     @Override
@@ -185,9 +209,9 @@ public class ShapeChecks implements Ops {
     public void softmaxCrossEntropy(Tensor logits, Tensor targets, int ignoredId, Tensor count, Tensor loss,
             Tensor dLogits, float gradientScale) {
         countTargets(targets, ignoredId, count);
-        need("the logits", logits, F32, targets.elements() * logits.columns());
+        need("the logits", logits, compute("the logits", logits), targets.elements() * logits.columns());
         need("the loss", loss, F32, 1);
-        need("dLogits", dLogits, F32, logits.elements());
+        need("dLogits", dLogits, logits.dtype(), logits.elements());
     }
 
     @Override

@@ -9,14 +9,18 @@ import org.megabyte4j.tensor.MemoryPlan;
 import org.megabyte4j.tensor.Tensor;
 
 /**
- * The oracle of the tests: a backend in double precision, written for being obviously right. An element of an F32 or
- * I32 tensor is held as one double, so that whole models can be differentiated numerically.
+ * The oracle of the tests: a backend in double precision, written for being obviously right. An element of an F32, BF16
+ * or I32 tensor is held as one double, so that whole models can be differentiated numerically.
+ *
+ * <p>{@link #plainBf16} is the same with each element of a BF16 tensor rounded when it is stored, and so what plain
+ * bf16 arithmetic costs, without any kernel: the measure of a kernel's error.
  */
 public final class ReferenceBackend implements Backend {
-    private record Doubles(double[] values) implements Memory {
+    /** A double for every two bytes, so that all dtypes fit their places. */
+    private record Doubles(double[] values, boolean rounding) implements Memory {
         @Override
         public long bytes() {
-            return values.length * 4L;
+            return values.length * 2L;
         }
 
         @Override
@@ -24,29 +28,63 @@ public final class ReferenceBackend implements Backend {
         }
     }
 
-    /** The array that holds a tensor's elements, and where they start. */
-    record View(double[] values, int start) {
+    private final boolean rounding;
+
+    public ReferenceBackend() {
+        this(false);
+    }
+
+    private ReferenceBackend(boolean rounding) {
+        this.rounding = rounding;
+    }
+
+    /** Rounds what is stored in BF16 tensors, and what the formulas would store in between. */
+    public static ReferenceBackend plainBf16() {
+        return new ReferenceBackend(true);
+    }
+
+    /**
+     * The array that holds a tensor's elements, where they start, how far they are apart, and whether they are rounded
+     * to bf16.
+     */
+    record View(double[] values, int start, int stride, boolean rounding) {
         static View of(Tensor tensor) {
-            if (tensor.dtype() != DType.F32 && tensor.dtype() != DType.I32) {
-                throw new UnsupportedOperationException("the reference holds F32 and I32, not " + tensor);
+            boolean half = tensor.dtype() == DType.BF16;
+            if (!half && tensor.dtype() != DType.F32 && tensor.dtype() != DType.I32) {
+                throw new UnsupportedOperationException("the reference holds F32, BF16 and I32, not " + tensor);
             }
-            return new View(((Doubles) tensor.memory()).values, Math.toIntExact(tensor.offset() / 4));
+            Doubles memory = (Doubles) tensor.memory();
+            return new View(memory.values, Math.toIntExact(tensor.offset() / 2), half ? 1 : 2, half && memory.rounding);
+        }
+
+        /** Elements that are no tensor, but rounded as this one's. */
+        View like(double[] elements) {
+            return new View(elements, 0, 1, rounding);
+        }
+
+        /** What a tensor of this dtype would make of an intermediate result. */
+        double stored(double value) {
+            return rounding ? Bf16.round(value) : value;
+        }
+
+        private int at(long index) {
+            return start + (int) index * stride;
         }
 
         double get(long index) {
-            return values[start + (int) index];
+            return values[at(index)];
         }
 
         int id(long index) {
-            return (int) values[start + (int) index];
+            return (int) values[at(index)];
         }
 
         void set(long index, double value) {
-            values[start + (int) index] = value;
+            values[at(index)] = stored(value);
         }
 
         void add(long index, double value) {
-            values[start + (int) index] += value;
+            set(index, get(index) + value);
         }
     }
 
@@ -71,16 +109,24 @@ public final class ReferenceBackend implements Backend {
     }
 
     @Override
+    public boolean supports(DType dtype) {
+        return dtype == DType.F32 || dtype == DType.BF16;
+    }
+
+    @Override
     public Memory allocate(long bytes) {
-        return new Doubles(new double[Math.toIntExact(bytes / 4)]);
+        return new Doubles(new double[Math.toIntExact(bytes / 2)], rounding);
     }
 
     @Override
     public void write(Tensor to, MemorySegment from) {
         View view = View.of(to);
         for (long i = 0; i < to.elements(); i++) {
-            view.set(i, to.dtype() == DType.F32 ? from.get(ValueLayout.JAVA_FLOAT_UNALIGNED, 4 * i)
-                    : from.get(ValueLayout.JAVA_INT_UNALIGNED, 4 * i));
+            view.set(i, switch (to.dtype()) {
+                case F32 -> from.get(ValueLayout.JAVA_FLOAT_UNALIGNED, 4 * i);
+                case BF16 -> Bf16.value(from.get(ValueLayout.JAVA_SHORT_UNALIGNED, 2 * i));
+                default -> from.get(ValueLayout.JAVA_INT_UNALIGNED, 4 * i);
+            });
         }
     }
 
@@ -88,10 +134,10 @@ public final class ReferenceBackend implements Backend {
     public void read(Tensor from, MemorySegment to) {
         View view = View.of(from);
         for (long i = 0; i < from.elements(); i++) {
-            if (from.dtype() == DType.F32) {
-                to.set(ValueLayout.JAVA_FLOAT_UNALIGNED, 4 * i, (float) view.get(i));
-            } else {
-                to.set(ValueLayout.JAVA_INT_UNALIGNED, 4 * i, view.id(i));
+            switch (from.dtype()) {
+                case F32 -> to.set(ValueLayout.JAVA_FLOAT_UNALIGNED, 4 * i, (float) view.get(i));
+                case BF16 -> to.set(ValueLayout.JAVA_SHORT_UNALIGNED, 2 * i, Bf16.bits((float) view.get(i)));
+                default -> to.set(ValueLayout.JAVA_INT_UNALIGNED, 4 * i, view.id(i));
             }
         }
     }
@@ -100,7 +146,9 @@ public final class ReferenceBackend implements Backend {
     public double[] readDoubles(Tensor from) {
         View view = View.of(from);
         double[] values = new double[(int) from.elements()];
-        System.arraycopy(view.values, view.start, values, 0, values.length);
+        for (int i = 0; i < values.length; i++) {
+            values[i] = view.get(i);
+        }
         return values;
     }
 

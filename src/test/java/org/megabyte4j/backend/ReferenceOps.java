@@ -259,7 +259,7 @@ final class ReferenceOps implements Ops {
             for (int d = 0; d < shape.headSize(); d++) {
                 dot += qkv.get(packed.query(first + i, head) + d) * qkv.get(packed.key(first + j, head) + d);
             }
-            scores[j] = dot / sqrt(shape.headSize()) - slope * (i - j);
+            scores[j] = qkv.stored(dot / sqrt(shape.headSize()) - slope * (i - j));
             largest = max(largest, scores[j]);
         }
         double sum = 0;
@@ -267,7 +267,7 @@ final class ReferenceOps implements Ops {
             sum += exp(scores[j] - largest);
         }
         for (int j = 0; j <= i; j++) {
-            scores[j] = exp(scores[j] - largest) / sum;
+            scores[j] = qkv.stored(exp(scores[j] - largest) / sum);
         }
         scores[(int) i + 1] = largest + log(sum);
         return scores;
@@ -298,9 +298,8 @@ final class ReferenceOps implements Ops {
     @Override
     public void causalAttentionBackward(AttentionShape shape, Tensor qkv, AttentionBias bias, Tensor out,
             Tensor logSumExp, Tensor dOut, Tensor dQkv) {
-        fill(dQkv, 0);
         View in = View.of(qkv);
-        View gradient = View.of(dQkv);
+        double[] gradient = new double[(int) dQkv.elements()];
         Packed packed = new Packed(shape);
         double scale = 1 / sqrt(shape.headSize());
         for (long b = 0; b < shape.batch(); b++) {
@@ -315,21 +314,25 @@ final class ReferenceOps implements Ops {
                         long value = packed.value(b * shape.length() + j, head);
                         for (int d = 0; d < shape.headSize(); d++) {
                             dP[j] += View.of(dOut).get(at + d) * in.get(value + d);
-                            gradient.add(value + d, p[j] * View.of(dOut).get(at + d));
+                            gradient[(int) value + d] += p[j] * View.of(dOut).get(at + d);
                         }
+                        dP[j] = in.stored(dP[j]);
                         mean += p[j] * dP[j];
                     }
                     for (int j = 0; j <= i; j++) {
-                        double dScore = p[j] * (dP[j] - mean) * scale;
+                        double dScore = in.stored(p[j] * (dP[j] - mean)) * scale;
                         long key = packed.key(b * shape.length() + j, head);
                         long query = packed.query(row, head);
                         for (int d = 0; d < shape.headSize(); d++) {
-                            gradient.add(query + d, dScore * in.get(key + d));
-                            gradient.add(key + d, dScore * in.get(query + d));
+                            gradient[(int) query + d] += dScore * in.get(key + d);
+                            gradient[(int) key + d] += dScore * in.get(query + d);
                         }
                     }
                 }
             }
+        }
+        for (int i = 0; i < gradient.length; i++) {
+            View.of(dQkv).set(i, gradient[i]);
         }
     }
 
@@ -360,7 +363,7 @@ final class ReferenceOps implements Ops {
                     rows[at + d] = View.of(qkv).get(packed.query(b * shape.length() + j - before, 0) + d);
                 }
             }
-            View all = new View(rows, 0);
+            View all = View.of(qkv).like(rows);
             Packed wholePacked = new Packed(whole);
             for (int head = 0; head < shape.heads(); head++) {
                 for (long n = 0; n < shape.length(); n++) {

@@ -4,6 +4,7 @@ import org.megabyte4j.backend.AttentionBias;
 import org.megabyte4j.backend.AttentionShape;
 import org.megabyte4j.backend.ByteShift;
 import org.megabyte4j.backend.ShapeChecks;
+import org.megabyte4j.tensor.DType;
 import org.megabyte4j.tensor.ParameterLayout;
 import org.megabyte4j.tensor.Tensor;
 
@@ -19,6 +20,11 @@ final class CudaWorkspaceMeter extends ShapeChecks {
     /** What the largest of the calls so far needs. */
     long bytes() {
         return bytes;
+    }
+
+    @Override
+    protected boolean computesIn(DType dtype) {
+        return dtype == DType.F32 || dtype == DType.BF16;
     }
 
     private void need(long wanted) {

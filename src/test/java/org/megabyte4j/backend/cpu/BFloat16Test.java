@@ -9,11 +9,12 @@ import java.util.Random;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
+import org.megabyte4j.backend.Comparison;
 import org.megabyte4j.backend.Ops;
 import org.megabyte4j.backend.StepScalars;
 import org.megabyte4j.tensor.DType;
-import org.megabyte4j.tensor.MemoryPlan;
 import org.megabyte4j.tensor.MemoryPlan.Category;
+import org.megabyte4j.tensor.MemoryPlan;
 import org.megabyte4j.tensor.ParameterLayout;
 import org.megabyte4j.tensor.Tensor;
 

@@ -12,6 +12,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
 import org.junit.jupiter.params.provider.ValueSource;
+import org.megabyte4j.backend.Comparison;
 import org.megabyte4j.tensor.Tensor;
 
 /** Softmax cross entropy against double precision, on every provider. */

@@ -9,6 +9,7 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
 import org.junit.jupiter.params.provider.ValueSource;
 import org.megabyte4j.backend.ByteShift;
+import org.megabyte4j.backend.Comparison;
 import org.megabyte4j.tensor.Tensor;
 
 /** Embeddings against double precision, on every provider. */

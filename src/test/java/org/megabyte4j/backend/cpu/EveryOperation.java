@@ -8,6 +8,7 @@ import java.util.zip.CRC32;
 import org.megabyte4j.backend.AttentionBias;
 import org.megabyte4j.backend.AttentionShape;
 import org.megabyte4j.backend.ByteShift;
+import org.megabyte4j.backend.Comparison;
 import org.megabyte4j.backend.Ops;
 import org.megabyte4j.backend.StepScalars;
 import org.megabyte4j.tensor.DType;

@@ -8,6 +8,7 @@ import java.util.Random;
 import java.util.stream.Stream;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
+import org.megabyte4j.backend.Comparison;
 import org.megabyte4j.ffi.OpenBlas;
 
 /** Matrix products of every provider against double precision. */

@@ -10,6 +10,7 @@ import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
+import org.megabyte4j.backend.Comparison;
 import org.megabyte4j.tensor.Tensor;
 
 /** LayerNorm and the residual connection around it against double precision, on every provider. */

@@ -5,6 +5,7 @@ import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
+import org.megabyte4j.backend.Comparison;
 import org.megabyte4j.tensor.Tensor;
 
 /** Linear layers against double precision, on every provider. */

@@ -13,6 +13,7 @@ import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
+import org.megabyte4j.backend.Comparison;
 import org.megabyte4j.backend.Ops;
 import org.megabyte4j.backend.StepScalars;
 import org.megabyte4j.tensor.DType;
