@@ -11,14 +11,14 @@
 #define PROBLEM {patches, length, heads, key_value_heads, head_size, patches_per_tile, scale, alibi}
 
 #define FORWARD(name, threads, type, call)                                                             \
-    extern "C" __global__ void __launch_bounds__(threads)                                              \
+    extern "C" __global__ void __launch_bounds__(threads, 1)                                              \
         name(const type* __restrict__ qkv, type* __restrict__ out, float* __restrict__ lse, PROBLEM_PARAMETERS) { \
         call(qkv, out, lse, PROBLEM);                                                                  \
     }                                                                                                  \
     REGISTER_KERNEL(name)
 
 #define BACKWARD(name, threads, type, ...)                                                                    \
-    extern "C" __global__ void __launch_bounds__(threads)                                                     \
+    extern "C" __global__ void __launch_bounds__(threads, 1)                                                     \
         name(const type* __restrict__ qkv, const type* __restrict__ out, const float* __restrict__ lse,       \
              const type* __restrict__ d_out, type* __restrict__ d_qkv, PROBLEM_PARAMETERS) {                  \
         __VA_ARGS__(qkv, out, lse, d_out, d_qkv, PROBLEM);                                                    \

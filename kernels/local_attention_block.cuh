@@ -345,7 +345,7 @@ __device__ __forceinline__ void backward_block(const bf16* qkv, const bf16* out,
         int rows = 16 * (warp_index() % 2);
         constexpr int PARTS_HERE = SIZE / 8 / (WARPS_HERE / 2);
         int from = warp_index() / 2 * PARTS_HERE;
-#pragma unroll
+#pragma unroll 1
         for (int part = 0; part < PARTS_HERE; part += 2) {
             float sum[2][4] = {{0, 0, 0, 0}, {0, 0, 0, 0}};
 #pragma unroll
