@@ -12,6 +12,7 @@ import jcuda.driver.JCudaDriver;
 import org.megabyte4j.backend.Backend;
 import org.megabyte4j.backend.Ops;
 import org.megabyte4j.backend.OutOfMemoryException;
+import org.megabyte4j.ffi.MissingLibraryException;
 import org.megabyte4j.tensor.DType;
 import org.megabyte4j.tensor.Memory;
 import org.megabyte4j.tensor.MemoryPlan;
@@ -29,10 +30,10 @@ public final class CudaBackend implements Backend {
     private final PinnedMemory staging;
     private final boolean simulated;
 
-    private CudaBackend(CudaContext context, boolean simulated) {
+    private CudaBackend(CudaContext context, Blas blas, boolean simulated) {
         this.context = context;
         this.simulated = simulated;
-        kernels = new CudaKernels(new KernelLoader(context));
+        kernels = new CudaKernels(new KernelLoader(context), blas);
         staging = context.pinned(STAGING_BYTES);
     }
 
@@ -46,7 +47,12 @@ public final class CudaBackend implements Backend {
      * @throws CudaUnavailableException if there is no such GPU, no driver, or one that is too old
      */
     public static CudaBackend open(int ordinal) {
-        return open(CudaDriver.open(), ordinal, SimulatedDevice.isLoaded());
+        return open(ordinal, Blas.AUTO);
+    }
+
+    /** As {@link #open(int)}, with a certain library for matrix products. */
+    public static CudaBackend open(int ordinal, Blas blas) {
+        return open(CudaDriver.open(), ordinal, blas, SimulatedDevice.isLoaded());
     }
 
     /**
@@ -55,14 +61,19 @@ public final class CudaBackend implements Backend {
      * @throws org.megabyte4j.MegabyteException if it is not built
      */
     public static CudaBackend openSimulated() {
-        SimulatedDevice.load();
-        return open(CudaDriver.open(), 0, true);
+        return openSimulated(Blas.AUTO);
     }
 
-    private static CudaBackend open(CudaDriver driver, int ordinal, boolean simulated) {
+    /** As {@link #openSimulated()}, with the stand-in of a certain library for matrix products. */
+    public static CudaBackend openSimulated(Blas blas) {
+        SimulatedDevice.load();
+        return open(CudaDriver.open(), 0, blas, true);
+    }
+
+    private static CudaBackend open(CudaDriver driver, int ordinal, Blas blas, boolean simulated) {
         CudaContext context = CudaContext.open(driver, ordinal);
         try {
-            return new CudaBackend(context, simulated);
+            return new CudaBackend(context, blas, simulated);
         } catch (RuntimeException | Error e) {
             context.close();
             throw e;
@@ -78,7 +89,15 @@ public final class CudaBackend implements Backend {
     public String description() {
         CudaDevice device = context.device();
         return device.name() + ", compute capability " + device.capability() + ", " + gibibytes(device.memory())
-                + ", driver for CUDA " + CudaDriver.written(context.driver().version());
+                + ", driver for CUDA " + CudaDriver.written(context.driver().version()) + ", " + productsDescription();
+    }
+
+    private String productsDescription() {
+        try {
+            return "matrix products by " + kernels.products().description();
+        } catch (MissingLibraryException e) {
+            return e.getMessage();
+        }
     }
 
     /** For the tests of kernels alone. */
