@@ -12,7 +12,7 @@ import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
 import java.util.HashMap;
 import java.util.Map;
-import org.slf4j.Logger;
+import java.util.function.Consumer;
 import org.slf4j.LoggerFactory;
 
 /**
@@ -28,18 +28,24 @@ import org.slf4j.LoggerFactory;
 final class AlgorithmCache {
     private static final int FORMAT = 1;
     private static final int WORDS = 8;
-    private static final Logger LOG = LoggerFactory.getLogger(AlgorithmCache.class);
 
     private final ObjectMapper json = new ObjectMapper().enable(SerializationFeature.INDENT_OUTPUT);
     private final Path file;
     private final String machine;
+    private final Consumer<String> warning;
     private final Map<String, long[]> known = new HashMap<>();
     private boolean warned;
 
     /** @param machine GPU, driver and library, for which alone the entries hold */
     AlgorithmCache(Path file, String machine) {
+        this(file, machine, LoggerFactory.getLogger(AlgorithmCache.class)::warn);
+    }
+
+    /** For tests: with another place for the warning. */
+    AlgorithmCache(Path file, String machine, Consumer<String> warning) {
         this.file = file;
         this.machine = machine;
+        this.warning = warning;
         read().path("machines").path(machine).properties().forEach(entry -> {
             long[] words = words(entry.getValue().path("algorithm"));
             if (words != null) {
@@ -136,9 +142,9 @@ final class AlgorithmCache {
     private void warn(String what, Exception reason) {
         if (!warned) {
             warned = true;
-            LOG.warn("the file of measured matrix product algorithms, {}, {}{}; they are measured again each time, and"
-                    + " results may differ in their last bits from one process to another", file, what,
-                    reason == null ? "" : ": " + reason);
+            warning.accept("the file of measured matrix product algorithms, " + file + ", " + what
+                    + (reason == null ? "" : ": " + reason) + "; they are measured again, and results may differ in"
+                    + " their last bits from those of another process");
         }
     }
 }
