@@ -6,6 +6,8 @@ import java.lang.foreign.Linker;
 import java.lang.foreign.SymbolLookup;
 import java.lang.invoke.MethodHandle;
 import java.util.List;
+import java.util.function.Function;
+import org.megabyte4j.MegabyteException;
 
 /** An opened native library and its functions. It stays open for the life of the process. */
 final class NativeLibrary {
@@ -26,15 +28,31 @@ final class NativeLibrary {
      * @throws MissingLibraryException listing every candidate with the reason
      */
     static NativeLibrary open(String library, List<String> candidates, String remedy) {
+        return open(library, candidates, remedy, opened -> opened);
+    }
+
+    /**
+     * As {@link #open(String, List, String)}, for the first candidate that also works.
+     *
+     * @param start makes what the caller needs of an opened library; a {@link MegabyteException} means that this
+     *              candidate does not serve, and is its reason
+     */
+    static <T> T open(String library, List<String> candidates, String remedy, Function<NativeLibrary, T> start) {
         StringBuilder tried = new StringBuilder();
         Throwable last = null;
         for (String candidate : candidates) {
+            String reason;
             try {
-                return new NativeLibrary(candidate, SymbolLookup.libraryLookup(candidate, Arena.global()));
+                return start.apply(new NativeLibrary(candidate,
+                        SymbolLookup.libraryLookup(candidate, Arena.global())));
             } catch (IllegalArgumentException e) {
-                tried.append("; ").append(candidate).append(": ").append(e.getMessage());
+                reason = LoaderError.of(candidate).orElse(e.getMessage());
+                last = e;
+            } catch (MegabyteException e) {
+                reason = e.getMessage();
                 last = e;
             }
+            tried.append("; ").append(candidate).append(": ").append(reason);
         }
         throw new MissingLibraryException(library + " cannot be loaded" + tried + "; " + remedy, last);
     }

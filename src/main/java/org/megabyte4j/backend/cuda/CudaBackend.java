@@ -8,6 +8,7 @@ import org.megabyte4j.backend.Ops;
 import org.megabyte4j.backend.OutOfMemoryException;
 import org.megabyte4j.backend.Readback;
 import org.megabyte4j.backend.Recording;
+import org.megabyte4j.ffi.MissingLibraryException;
 import org.megabyte4j.tensor.DType;
 import org.megabyte4j.tensor.Memory;
 import org.megabyte4j.tensor.MemoryPlan;
@@ -24,10 +25,10 @@ public final class CudaBackend implements Backend {
     private final Download download;
     private final boolean simulated;
 
-    private CudaBackend(CudaContext context, boolean simulated) {
+    private CudaBackend(CudaContext context, Blas blas, boolean simulated) {
         this.context = context;
         this.simulated = simulated;
-        kernels = new CudaKernels(new KernelLoader(context));
+        kernels = new CudaKernels(new KernelLoader(context), blas);
         upload = new Upload(context);
         download = new Download(context);
         kernels.elementwise();   // whatever is wrong with the PTX is said at once
@@ -47,7 +48,12 @@ public final class CudaBackend implements Backend {
      * @throws CudaUnavailableException if there is no such GPU, no driver, or one that is too old
      */
     public static CudaBackend open(int ordinal) {
-        return open(CudaDriver.open(), ordinal, SimulatedDevice.isLoaded());
+        return open(ordinal, Blas.AUTO);
+    }
+
+    /** As {@link #open(int)}, with a certain library for matrix products. */
+    public static CudaBackend open(int ordinal, Blas blas) {
+        return open(CudaDriver.open(), ordinal, blas, SimulatedDevice.isLoaded());
     }
 
     /**
@@ -56,14 +62,19 @@ public final class CudaBackend implements Backend {
      * @throws org.megabyte4j.MegabyteException if it is not built
      */
     public static CudaBackend openSimulated() {
-        SimulatedDevice.load();
-        return open(CudaDriver.open(), 0, true);
+        return openSimulated(Blas.AUTO);
     }
 
-    private static CudaBackend open(CudaDriver driver, int ordinal, boolean simulated) {
+    /** As {@link #openSimulated()}, with the stand-in of a certain library for matrix products. */
+    public static CudaBackend openSimulated(Blas blas) {
+        SimulatedDevice.load();
+        return open(CudaDriver.open(), 0, blas, true);
+    }
+
+    private static CudaBackend open(CudaDriver driver, int ordinal, Blas blas, boolean simulated) {
         CudaContext context = CudaContext.open(driver, ordinal);
         try {
-            return new CudaBackend(context, simulated);
+            return new CudaBackend(context, blas, simulated);
         } catch (RuntimeException | Error e) {
             context.close();
             throw e;
@@ -77,7 +88,16 @@ public final class CudaBackend implements Backend {
 
     @Override
     public String description() {
-        return context.device().description() + ", driver for CUDA " + CudaDriver.written(context.driver().version());
+        return context.device().description() + ", driver for CUDA " + CudaDriver.written(context.driver().version())
+                + ", " + productsDescription();
+    }
+
+    private String productsDescription() {
+        try {
+            return "matrix products by " + kernels.products().description();
+        } catch (MissingLibraryException e) {
+            return e.getMessage();
+        }
     }
 
     /** For the tests of kernels alone. */

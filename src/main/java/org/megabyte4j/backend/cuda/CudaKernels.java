@@ -6,6 +6,7 @@ package org.megabyte4j.backend.cuda;
  */
 final class CudaKernels {
     private final KernelLoader loader;
+    private final Blas blas;
     private LayerNormKernels layerNorm;
     private GeluKernels gelu;
     private EmbeddingKernels embedding;
@@ -16,9 +17,12 @@ final class CudaKernels {
     private LocalAttentionKernels localAttention;
     private CachedAttentionKernels cachedAttention;
     private LinearOps linear;
+    private Blas.Opened products;
 
-    CudaKernels(KernelLoader loader) {
+    /** @param blas which library computes matrix products; it is opened when the first is asked for */
+    CudaKernels(KernelLoader loader, Blas blas) {
         this.loader = loader;
+        this.blas = blas;
     }
 
     KernelLoader loader() {
@@ -90,8 +94,16 @@ final class CudaKernels {
 
     LinearOps linear() {
         if (linear == null) {
-            linear = new LinearOps(this);
+            linear = new LinearOps(this, products().gemm());
         }
         return linear;
+    }
+
+    /** The library for matrix products. */
+    Blas.Opened products() {
+        if (products == null) {
+            products = blas.open(loader.context(), this);
+        }
+        return products;
     }
 }

@@ -35,6 +35,11 @@ final class CudaMemory implements Memory {
         check(JCudaDriver.cuMemsetD8Async(pointer, (byte) 0, bytes, context.compute()), "cuMemsetD8Async");
     }
 
+    /** The device address of the block. */
+    long address() {
+        return pointer.address();
+    }
+
     /** The device address of a tensor's first element, 0 for none and for a tensor without elements. */
     static long address(CudaContext context, Tensor tensor) {
         if (tensor == null || tensor.bytes() == 0) {

@@ -8,7 +8,7 @@ import org.megabyte4j.tensor.DType;
 import org.megabyte4j.tensor.ParameterLayout;
 import org.megabyte4j.tensor.Tensor;
 
-/** Computes nothing, but checks shapes, loads the kernels, and notes how much workspace the same calls will need. */
+/** Computes nothing, but checks shapes, loads the kernels, prepares the matrix products, and notes how much workspace the same calls will need. */
 final class CudaWorkspaceMeter extends ShapeChecks {
     private final CudaKernels kernels;
     private long bytes;
@@ -59,29 +59,25 @@ final class CudaWorkspaceMeter extends ShapeChecks {
     @Override
     public void linear(Tensor x, Tensor weight, Tensor bias, Tensor addend, Tensor out) {
         super.linear(x, weight, bias, addend, out);
-        product(out.elements() / weight.rows(), weight);
+        need(kernels.linear().prepareForward(x, weight, bias, addend, out));
     }
 
     @Override
     public void linearInputGradient(Tensor dOut, Tensor weight, Tensor addend, Tensor dX) {
         super.linearInputGradient(dOut, weight, addend, dX);
-        product(dX.elements() / weight.columns(), weight);
+        need(kernels.linear().prepareInputGradient(dOut, weight, addend, dX));
     }
 
     @Override
     public void linearWeightGradient(Tensor x, Tensor dOut, Tensor dWeight, Tensor dBias) {
         super.linearWeightGradient(x, dOut, dWeight, dBias);
-        product(dOut.elements() / dWeight.rows(), dWeight);
+        need(kernels.linear().prepareWeightGradient(x, dOut, dWeight, dBias));
     }
 
     @Override
     public void linearGelu(Tensor x, Tensor weight, Tensor bias, Tensor preActivation, Tensor activated) {
         super.linearGelu(x, weight, bias, preActivation, activated);
-        product(preActivation.elements() / weight.rows(), weight);
-    }
-
-    private void product(long rows, Tensor weight) {
-        need(kernels.linear().workspaceBytes(rows, weight.columns(), weight.rows()));
+        need(kernels.linear().prepareForwardGelu(x, weight, bias, preActivation));
     }
 
     @Override

@@ -2,29 +2,101 @@ package org.megabyte4j.backend.cuda;
 
 import org.megabyte4j.tensor.Tensor;
 
-/** Linear layers by a matrix product of a library and kernels for what that leaves. */
+/**
+ * Linear layers: one product each, and kernels for what the library leaves. A product is prepared in the dry run, by the
+ * method beside it, which returns the workspace that it needs; enqueuing it later makes no garbage. No rows are no work.
+ */
 final class LinearOps {
-    LinearOps(CudaKernels kernels) {
+    private final CudaKernels kernels;
+    private final Gemm gemm;
+    private final PreparedGemms products;
+
+    LinearOps(CudaKernels kernels, Gemm gemm) {
+        this.kernels = kernels;
+        this.gemm = gemm;
+        products = new PreparedGemms(gemm);
+    }
+
+    /** The library behind it. */
+    Gemm gemm() {
+        return gemm;
+    }
+
+    long prepareForward(Tensor x, Tensor weight, Tensor bias, Tensor addend, Tensor out) {
+        long rows = out.elements() / weight.size(0);
+        if (rows > 0) {
+            products.prepare(rows, weight.size(0), weight.size(1), forwardForm(x, weight, bias, addend, out));
+        }
+        return gemm.workspaceBytes();
     }
 
     void forward(Tensor x, Tensor weight, Tensor bias, Tensor addend, Tensor out, Tensor workspace) {
-        throw new UnsupportedOperationException("linear is not there yet on CUDA");
+        long rows = out.elements() / weight.size(0);
+        if (rows > 0) {
+            products.get(rows, weight.size(0), weight.size(1), forwardForm(x, weight, bias, addend, out))
+                    .run(x, weight, addend, out, bias, workspace);
+        }
+    }
+
+    private static int forwardForm(Tensor x, Tensor weight, Tensor bias, Tensor addend, Tensor out) {
+        return GemmShape.form(false, true, x, weight, addend, out, bias);
+    }
+
+    long prepareInputGradient(Tensor dOut, Tensor weight, Tensor addend, Tensor dX) {
+        long rows = dX.elements() / weight.size(1);
+        if (rows > 0) {
+            products.prepare(rows, weight.size(1), weight.size(0), inputGradientForm(dOut, weight, addend, dX));
+        }
+        return gemm.workspaceBytes();
     }
 
     void inputGradient(Tensor dOut, Tensor weight, Tensor addend, Tensor dX, Tensor workspace) {
-        throw new UnsupportedOperationException("linearInputGradient is not there yet on CUDA");
+        long rows = dX.elements() / weight.size(1);
+        if (rows > 0) {
+            products.get(rows, weight.size(1), weight.size(0), inputGradientForm(dOut, weight, addend, dX))
+                    .run(dOut, weight, addend, dX, null, workspace);
+        }
+    }
+
+    private static int inputGradientForm(Tensor dOut, Tensor weight, Tensor addend, Tensor dX) {
+        return GemmShape.form(false, false, dOut, weight, addend, dX, null);
+    }
+
+    long prepareWeightGradient(Tensor x, Tensor dOut, Tensor dWeight, Tensor dBias) {
+        long rows = dOut.elements() / dWeight.size(0);
+        if (rows == 0) {
+            return 0;
+        }
+        products.prepare(dWeight.size(0), dWeight.size(1), rows, weightGradientForm(x, dOut, dWeight));
+        return Math.max(gemm.workspaceBytes(), dBias == null ? 0
+                : kernels.elementwise().columnSumsWorkspaceBytes(rows, dWeight.size(0)));
     }
 
     void weightGradient(Tensor x, Tensor dOut, Tensor dWeight, Tensor dBias, Tensor workspace) {
-        throw new UnsupportedOperationException("linearWeightGradient is not there yet on CUDA");
+        long rows = dOut.elements() / dWeight.size(0);
+        if (rows == 0) {
+            return;
+        }
+        products.get(dWeight.size(0), dWeight.size(1), rows, weightGradientForm(x, dOut, dWeight))
+                .run(dOut, x, dWeight, dWeight, null, workspace);
+        if (dBias != null) {
+            kernels.elementwise().columnSums(dOut, dBias, workspace);
+        }
+    }
+
+    private static int weightGradientForm(Tensor x, Tensor dOut, Tensor dWeight) {
+        return GemmShape.form(true, false, dOut, x, dWeight, dWeight, null);
+    }
+
+    long prepareForwardGelu(Tensor x, Tensor weight, Tensor bias, Tensor preActivation) {
+        kernels.gelu();
+        return prepareForward(x, weight, bias, null, preActivation);
     }
 
     void forwardGelu(Tensor x, Tensor weight, Tensor bias, Tensor preActivation, Tensor activated, Tensor workspace) {
-        throw new UnsupportedOperationException("linearGelu is not there yet on CUDA");
-    }
-
-    /** What a product of these sizes and its bias need. */
-    long workspaceBytes(long rows, long in, long out) {
-        return 0;
+        forward(x, weight, bias, null, preActivation, workspace);
+        if (preActivation.elements() > 0) {
+            kernels.gelu().gelu(preActivation, null, activated);
+        }
     }
 }

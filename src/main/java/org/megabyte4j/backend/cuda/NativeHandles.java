@@ -1,5 +1,7 @@
 package org.megabyte4j.backend.cuda;
 
+import java.lang.invoke.MethodHandles;
+import java.lang.invoke.VarHandle;
 import jcuda.Pointer;
 import jcuda.driver.CUdeviceptr;
 import jcuda.driver.CUfunction;
@@ -42,6 +44,26 @@ final class NativeHandles {
 
         long address() {
             return getNativePointer() + getByteOffset();
+        }
+    }
+
+    /** A pointer that can be set to another device address, so that a call needs no new one. */
+    static final class MovingPointer extends CUdeviceptr {
+        /** JCuda's native code adds it to the address, which stays 0. */
+        private static final VarHandle OFFSET = offset();
+
+        private static VarHandle offset() {
+            try {
+                return MethodHandles.privateLookupIn(Pointer.class, MethodHandles.lookup())
+                        .findVarHandle(Pointer.class, "byteOffset", long.class);
+            } catch (ReflectiveOperationException e) {
+                throw new IllegalStateException("this is not JCuda 12.6", e);
+            }
+        }
+
+        MovingPointer at(long address) {
+            OFFSET.set((Pointer) this, address);
+            return this;
         }
     }
 

@@ -1,0 +1,78 @@
+package org.megabyte4j.backend.cuda;
+
+import java.util.List;
+import java.util.Locale;
+import org.megabyte4j.MegabyteException;
+import org.megabyte4j.ffi.CublasException;
+import org.megabyte4j.ffi.CublasLt;
+import org.megabyte4j.ffi.MissingLibraryException;
+
+/** Which library computes the matrix products of a GPU. */
+public enum Blas {
+    /** cuBLASLt where it loads, or else JCublas. */
+    AUTO,
+    /** cuBLASLt of CUDA 12 or 13. */
+    CUBLASLT,
+    /** cuBLAS of CUDA 12 through JCublas. */
+    JCUBLAS;
+
+    /** The names as they are given to {@code --blas}. */
+    public static final List<String> NAMES = List.of("auto", "cublaslt", "jcublas");
+
+    /** @throws MegabyteException if there is none of this name */
+    public static Blas of(String name) {
+        if (!NAMES.contains(name.toLowerCase(Locale.ROOT))) {
+            throw new MegabyteException("there is no matrix product library " + name + "; --blas takes auto, cublaslt or"
+                    + " jcublas");
+        }
+        return valueOf(name.toUpperCase(Locale.ROOT));
+    }
+
+    /**
+     * A library that was opened, and why it is this one.
+     *
+     * @param notOther the reasons against the one that {@link #AUTO} would have preferred; empty if there are none
+     */
+    record Opened(Gemm gemm, String notOther) {
+        /** For {@code info}: {@code cuBLAS 12.6.4 through JCublas (cuBLASLt cannot be loaded; ...)}. */
+        String description() {
+            return gemm.description() + (notOther.isEmpty() ? "" : " (" + notOther + ")");
+        }
+    }
+
+    /** Opens it for a context, which closes it. */
+    Opened open(CudaContext context, CudaKernels kernels) {
+        context.use();
+        return switch (this) {
+            case CUBLASLT -> new Opened(context.hold(cublasLt(context)), "");
+            case JCUBLAS -> new Opened(context.hold(JCublasGemm.open(context, kernels)), "");
+            case AUTO -> either(context, kernels);
+        };
+    }
+
+    private static Opened either(CudaContext context, CudaKernels kernels) {
+        String first;
+        try {
+            return CUBLASLT.open(context, kernels);
+        } catch (MissingLibraryException e) {
+            first = e.getMessage();
+        }
+        try {
+            return new Opened(JCUBLAS.open(context, kernels).gemm(), first);
+        } catch (MissingLibraryException | CublasException e) {
+            throw new MissingLibraryException("no library for matrix products on the GPU works: " + first + ". Nor the"
+                    + " other one: " + e.getMessage(), e);
+        }
+    }
+
+    private static Gemm cublasLt(CudaContext context) {
+        CublasLt library = CublasLt.open();
+        if (SimulatedDevice.isLoaded()) {
+            return new CublasLtGemm(context, library, AlgorithmChoice.first());
+        }
+        String machine = context.device().name() + ", driver " + CudaDriver.written(context.driver().version())
+                + ", cuBLASLt " + CublasLtGemm.version(library.version());
+        return new CublasLtGemm(context, library, AlgorithmChoice.measured(new AlgorithmTimer(context),
+                new AlgorithmCache(AlgorithmCache.usualFile(), machine)));
+    }
+}
