@@ -15,6 +15,7 @@ final class CudaKernels {
     private PatchAttentionKernels patchAttention;
     private LocalAttentionKernels localAttention;
     private CachedAttentionKernels cachedAttention;
+    private SamplingKernels sampling;
     private LinearOps linear;
 
     CudaKernels(KernelLoader loader) {
@@ -86,6 +87,13 @@ final class CudaKernels {
             cachedAttention = new CachedAttentionKernels(loader);
         }
         return cachedAttention;
+    }
+
+    SamplingKernels sampling() {
+        if (sampling == null) {
+            sampling = new SamplingKernels(loader);
+        }
+        return sampling;
     }
 
     LinearOps linear() {
