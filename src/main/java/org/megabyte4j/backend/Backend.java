@@ -70,6 +70,14 @@ public interface Backend extends AutoCloseable {
     /** Waits for the work that {@code from} depends on and copies its bytes to the host. */
     void read(Tensor from, MemorySegment to);
 
+    /**
+     * Whether work goes on while the host does something else, so that a result costs a wait: then it pays to enqueue
+     * much before asking for any.
+     */
+    default boolean isAsynchronous() {
+        return false;
+    }
+
     /** Waits until all enqueued work is done. */
     void synchronize();
 

@@ -143,6 +143,36 @@ public interface Ops {
      */
     void cachedAttention(AttentionShape shape, Tensor qkv, AttentionBias bias, Tensor cache, Tensor past, Tensor out);
 
+    // ---- generation -------------------------------------------------------------------------------------------
+
+    /** A fault of {@link #sample}: every id that may be chosen has the logit -infinity. */
+    int NOTHING_TO_CHOOSE = Integer.MIN_VALUE;
+
+    /**
+     * Chooses an id for each of B sequences from its logits, which are left as they are: repetition penalty,
+     * temperature, top-k, top-p, in this order, then one draw. {@link Sampler} says it operation for operation, and the
+     * same logits and settings give the same ids on every device. The draw is Philox4x32-10 of the seed, the sequence's
+     * number and the position.
+     *
+     * <p>All that changes from call to call lies in tensors, so that a recorded program can be replayed, and the ids go
+     * where the next step reads them.
+     *
+     * @param logits    F32 {@code [B, V]}
+     * @param settings  I32 {@code [SamplingSettings.COUNT]}, {@link SamplingSettings}
+     * @param allowed   I32 {@code [V]}: 0 for ids that must not be chosen
+     * @param sequences I32 {@code [B]}: the sequence's number
+     * @param positions I32 {@code [B]}: index of the id in its sequence
+     * @param forced    I32 {@code [B]}: an id that is known already and taken as it is, without a look at the logits; or
+     *                  -1
+     * @param seen      I32 {@code [B, ceil(V / 32)]}: bit {@code i % 32} of element {@code i / 32} says that the
+     *                  sequence holds id i; a chosen id is added, a forced one is not
+     * @param chosen    I32 {@code [B]}: the id; 0 where there is a fault
+     * @param faults    I32 {@code [B]}: 0; or {@code i + 1} if the logit of id i is the first that is NaN or +infinity,
+     *                  negative for +infinity; or {@link #NOTHING_TO_CHOOSE}
+     */
+    void sample(Tensor logits, Tensor settings, Tensor allowed, Tensor sequences, Tensor positions, Tensor forced,
+            Tensor seen, Tensor chosen, Tensor faults);
+
     // ---- loss -------------------------------------------------------------------------------------------------
 
     /** {@code count[0]} = how many of {@code ids} differ from {@code ignoredId}; {@code count} is I32 {@code [1]}. */

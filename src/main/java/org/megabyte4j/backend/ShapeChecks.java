@@ -200,6 +200,21 @@ public class ShapeChecks implements Ops {
     }
 
     @Override
+    public void sample(Tensor logits, Tensor settings, Tensor allowed, Tensor sequences, Tensor positions,
+            Tensor forced, Tensor seen, Tensor chosen, Tensor faults) {
+        matrix("the logits to sample from", logits);
+        long batch = logits.rows();
+        need("the sampling's settings", settings, I32, SamplingSettings.COUNT);
+        need("the allowed ids", allowed, I32, logits.columns());
+        need("the sequences' numbers", sequences, I32, batch);
+        need("the positions", positions, I32, batch);
+        need("the forced ids", forced, I32, batch);
+        need("the seen ids", seen, I32, batch * Math.ceilDiv(logits.columns(), 32));
+        need("the chosen ids", chosen, I32, batch);
+        need("the faults", faults, I32, batch);
+    }
+
+    @Override
     public void countTargets(Tensor ids, int ignoredId, Tensor count) {
         need("the targets", ids, I32, ids.elements());
         need("the count of targets", count, I32, 1);

@@ -17,6 +17,9 @@ import org.megabyte4j.tensor.MemoryPlan;
  * patch that a prompt ends in is gone through byte by byte like those that follow, only that its first bytes are known.
  * So all rows cross their patch borders together, and the global model runs once for each patch however long the
  * prompts are.
+ *
+ * <p>A device that works on its own gets a whole patch to do at once; another one a byte at a time, so that each byte
+ * is there as soon as it can be. It is the same program, in one piece or in P.
  */
 final class AlignedPredictor implements Predictor {
     private final Backend backend;
@@ -24,20 +27,26 @@ final class AlignedPredictor implements Predictor {
     private final MemoryPlan plan = new MemoryPlan();
     private final MegabyteDecoder decoder;
     private final Ops ops;
-    private final Recording patchStep;
-    private final Recording byteStep;
+    private final int atOnce;         // bytes of a piece of the patch's program
+    private final Recording[] pieces;
     private final int[] patch;        // of each row, the index of the patch it is in
     private List<Sequence> rows;
     private boolean allocated;
     private int byteOfPatch;
+    private boolean fetched;          // whether the current piece's ids are on the host
+    private float[] logits;           // of the current piece, [atOnce, batch, V]; null until asked for
 
     AlignedPredictor(Backend backend, Parameters parameters, int batch, int length) {
         this.backend = backend;
         config = parameters.config();
         decoder = new MegabyteDecoder(parameters, batch, length, plan);
         ops = backend.plan(plan, decoder::program);
-        patchStep = backend.record(() -> decoder.patchStep().forward(ops));
-        byteStep = backend.record(() -> decoder.byteStep().forward(ops));
+        atOnce = backend.isAsynchronous() ? config.patchSize() : 1;
+        pieces = new Recording[config.patchSize() / atOnce];
+        for (int i = 0; i < pieces.length; i++) {
+            int from = i * atOnce;
+            pieces[i] = backend.record(() -> decoder.forward(ops, from, from + atOnce));
+        }
         patch = new int[batch];
     }
 
@@ -47,13 +56,15 @@ final class AlignedPredictor implements Predictor {
     }
 
     @Override
-    public void start(List<Sequence> sequences) {
+    public void start(List<Sequence> sequences, SamplingOptions sampling) {
         if (!allocated) {
             backend.allocate(plan);
             allocated = true;
         }
         rows = sequences;
-        decoder.prepare(ops);
+        decoder.prepare(backend, ops);
+        decoder.sampling().start(backend, sampling.settings(), sampling.bytesOnly(),
+                rows.stream().mapToInt(Sequence::number).toArray(), rows.stream().map(Sequence::seen).toList());
         Arrays.fill(patch, 0);
         for (int b = 0; b < rows.size(); b++) {
             patch[b] = rows.get(b).length() / config.patchSize();
@@ -111,24 +122,44 @@ final class AlignedPredictor implements Predictor {
         }
         if (byteOfPatch == 0) {
             decoder.patchStep().set(backend, idsBefore(patch, 1), patch);
-            patchStep.run();
+            decoder.sampling().set(backend, previousIds(), knownIds(), firstPositions());
         }
-        decoder.byteStep().set(backend, previousIds(), byteOfPatch);
-        byteStep.run();
+        if (byteOfPatch % atOnce == 0) {
+            pieces[byteOfPatch / atOnce].run();
+            fetched = false;
+            logits = null;
+        }
     }
 
-    /** What the local model sees: the byte before, within the patch in the paper's variant. */
+    private int[] firstPositions() {
+        return Arrays.stream(patch).map(index -> index * config.patchSize()).toArray();
+    }
+
+    /** What the local model sees first: the byte before, unless it is padding, as always in the paper's variant. */
     private int[] previousIds() {
         int[] previous = new int[patch.length];
         Arrays.fill(previous, config.padId());
-        boolean crossesBorders = config.variant() == Variant.IN_ACTION;
-        for (int b = 0; b < rows.size(); b++) {
-            int index = position(b) - 1;
-            if (index >= 0 && index < rows.get(b).length() && (byteOfPatch > 0 || crossesBorders)) {
+        for (int b = 0; config.variant() == Variant.IN_ACTION && b < rows.size(); b++) {
+            int index = patch[b] * config.patchSize() - 1;
+            if (index >= 0 && index < rows.get(b).length()) {
                 previous[b] = rows.get(b).id(index);
             }
         }
         return previous;
+    }
+
+    /** The ids of the patch that prompts say, {@code [P, batch]}; padding for rows that need none any more. */
+    private int[] knownIds() {
+        int[] known = new int[config.patchSize() * patch.length];
+        for (int i = 0; i < config.patchSize(); i++) {
+            for (int b = 0; b < patch.length; b++) {
+                int index = patch[b] * config.patchSize() + i;
+                boolean over = b >= rows.size() || rows.get(b).isFinished();
+                known[i * patch.length + b] = over ? config.padId()
+                        : index < rows.get(b).length() ? rows.get(b).id(index) : -1;
+            }
+        }
+        return known;
     }
 
     @Override
@@ -137,14 +168,32 @@ final class AlignedPredictor implements Predictor {
     }
 
     @Override
-    public float[] logits() {
-        return backend.readFloats(decoder.byteStep().logits());
+    public int id(int row) {
+        if (!fetched) {
+            decoder.sampling().fetch(backend, byteOfPatch / atOnce * atOnce, atOnce);
+            fetched = true;
+        }
+        int fault = decoder.sampling().fault(byteOfPatch, row);
+        if (fault != 0) {
+            throw GenerationException.of(fault, rows.get(row).number(), position(row));
+        }
+        return decoder.sampling().id(byteOfPatch, row);
+    }
+
+    @Override
+    public float[] logits(int row) {
+        if (logits == null) {
+            logits = backend.readFloats(decoder.logits().slice(byteOfPatch / atOnce * atOnce, atOnce));
+        }
+        int from = (byteOfPatch % atOnce * patch.length + row) * config.vocabularySize();
+        return Arrays.copyOfRange(logits, from, from + config.vocabularySize());
     }
 
     @Override
     public void close() {
-        patchStep.close();
-        byteStep.close();
+        for (Recording piece : pieces) {
+            piece.close();
+        }
         plan.close();
     }
 }

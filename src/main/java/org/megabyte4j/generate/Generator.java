@@ -1,7 +1,6 @@
 package org.megabyte4j.generate;
 
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.List;
 import org.megabyte4j.MegabyteException;
 import org.megabyte4j.backend.Backend;
@@ -84,7 +83,7 @@ public final class Generator implements AutoCloseable {
     /**
      * Continues every prompt.
      *
-     * @param listener hears of each id at once; what it throws ends the generation, and the generator stays usable
+     * @param listener hears of each id as soon as the device has it; what it throws ends the generation, and the generator stays usable
      * @throws MegabyteException if an id lies outside the vocabulary, the request is longer than the generator or the
      *                           model allows, or the model gives no usable logits
      */
@@ -94,55 +93,35 @@ public final class Generator implements AutoCloseable {
             throw new GenerationException("the request needs sequences of " + request.length()
                     + " bytes, but this generator is planned for " + length + "; plan it for " + request.length());
         }
-        Sampler sampler = new Sampler(request.sampling(), config.vocabularySize(), config.eosId());
         List<Generated> results = new ArrayList<>();
         for (int first = 0; first < request.prompts().size(); first += batch) {
             List<Sequence> group = new ArrayList<>();
             for (int i = first; i < Math.min(first + batch, request.prompts().size()); i++) {
                 group.add(new Sequence(i, request.prompts().get(i), request.newIds()));
             }
-            continueGroup(group, request, sampler, listener);
+            continueGroup(group, request, listener);
             group.forEach(sequence -> results.add(sequence.generated()));
         }
         return results;
     }
 
-    private void continueGroup(List<Sequence> group, GenerationRequest request, Sampler sampler, IdListener listener) {
-        predictor.start(group);
+    private void continueGroup(List<Sequence> group, GenerationRequest request, IdListener listener) {
+        predictor.start(group, request.sampling());
         while (group.stream().anyMatch(sequence -> !sequence.isFinished())) {
             predictor.step();
-            if (anyDue(group)) {
-                float[] logits = predictor.logits();
-                for (int row = 0; row < group.size(); row++) {
-                    if (isDue(group, row)) {
-                        float[] own = Arrays.copyOfRange(logits, row * config.vocabularySize(),
-                                (row + 1) * config.vocabularySize());
-                        extend(group.get(row), own, request, sampler, listener);
-                    }
+            for (int row = 0; row < group.size(); row++) {
+                Sequence sequence = group.get(row);
+                // Until then it is about an id of the prompt.
+                if (!sequence.isFinished() && predictor.position(row) == sequence.length()) {
+                    extend(sequence, row, request, listener);
                 }
             }
         }
     }
 
-    private boolean anyDue(List<Sequence> group) {
-        for (int row = 0; row < group.size(); row++) {
-            if (isDue(group, row)) {
-                return true;
-            }
-        }
-        return false;
-    }
-
-    /** Whether the logits are about the next id of this sequence, and not about one of its prompt. */
-    private boolean isDue(List<Sequence> group, int row) {
-        Sequence sequence = group.get(row);
-        return !sequence.isFinished() && predictor.position(row) == sequence.length();
-    }
-
-    private void extend(Sequence sequence, float[] logits, GenerationRequest request, Sampler sampler,
-            IdListener listener) {
-        int id = sampler.choose(logits, sequence.seen(), sequence.number(), sequence.length());
-        sequence.append(id, request.scored() ? Score.of(logits, id) : null);
+    private void extend(Sequence sequence, int row, GenerationRequest request, IdListener listener) {
+        int id = predictor.id(row);
+        sequence.append(id, request.scored() ? Score.of(predictor.logits(row), id) : null);
         boolean goesOn = listener.accept(sequence.number(), id);
         if (request.stopAtEos() && id == config.eosId()) {
             sequence.finish(Generated.End.EOS);

@@ -1,6 +1,9 @@
 package org.megabyte4j.generate;
 
-/** Hears of each id as soon as it is chosen. */
+/**
+ * Hears of each id as soon as the host does: on the CPU when it is chosen, from a device that works on its own patch by
+ * patch.
+ */
 @FunctionalInterface
 public interface IdListener {
     /** Does nothing, and never stops. */

@@ -3,22 +3,32 @@ package org.megabyte4j.generate;
 import java.util.List;
 import org.megabyte4j.tensor.MemoryPlan;
 
-/** Gives the logits of the next ids of a few sequences side by side. */
+/** Chooses the next ids of a few sequences side by side. */
 interface Predictor extends AutoCloseable {
     /** The memory that it takes at the first {@link #start}. */
     MemoryPlan plan();
 
-    /** Begins with other sequences, no more than the batch. Whoever appends to them sees to it that they fit. */
-    void start(List<Sequence> sequences);
+    /**
+     * Begins with other sequences, no more than the batch. Whoever appends the chosen ids to them sees to it that they
+     * fit.
+     */
+    void start(List<Sequence> sequences, SamplingOptions sampling);
 
-    /** Computes the logits of one position of each sequence. */
+    /** Goes on by one position of each sequence. */
     void step();
 
-    /** Index in the sequence of the id that the logits of a row are about; beyond its end they mean nothing. */
+    /** Index in its sequence of the id that a row has come to; within a prompt the id is known. */
     int position(int row);
 
-    /** The logits of the last step, {@code [batch * V]}. */
-    float[] logits();
+    /**
+     * The id chosen at the row's position.
+     *
+     * @throws GenerationException if the model gives no usable logits there
+     */
+    int id(int row);
+
+    /** The logits {@code [V]} at the row's position. */
+    float[] logits(int row);
 
     @Override
     void close();

@@ -1,5 +1,7 @@
 package org.megabyte4j.generate;
 
+import org.megabyte4j.backend.SamplingSettings;
+
 /**
  * How the next id is chosen from its logits. The filters work in the order in which Hugging Face applies them:
  * repetition penalty, temperature, top-k, top-p; then one draw.
@@ -44,6 +46,11 @@ public record SamplingOptions(double temperature, int topK, double topP, double 
     /** Draws from the model's own distribution. */
     public static SamplingOptions random(long seed) {
         return new SamplingOptions(1, 0, 1, 1, seed, false);
+    }
+
+    /** What a device has to know of it. */
+    SamplingSettings settings() {
+        return new SamplingSettings(temperature, topK, topP, repetitionPenalty, seed);
     }
 
     public SamplingOptions withTemperature(double value) {

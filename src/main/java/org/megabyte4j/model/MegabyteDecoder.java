@@ -3,6 +3,7 @@ package org.megabyte4j.model;
 import java.util.ArrayList;
 import java.util.List;
 import org.megabyte4j.backend.AttentionBias;
+import org.megabyte4j.backend.Backend;
 import org.megabyte4j.backend.Ops;
 import org.megabyte4j.tensor.MemoryPlan;
 import org.megabyte4j.tensor.Tensor;
@@ -11,9 +12,10 @@ import org.megabyte4j.tensor.Tensor;
  * The model byte by byte, for generation: keys and values of earlier patches and bytes stay in caches, so the global
  * model runs once for each patch and the local one once for each byte. Computes what {@link Megabyte} computes.
  *
- * <p>Patch k of a sequence: {@link #patchStep} on the ids of patch k - 1, then P times {@link #byteStep}. A prompt's
- * earlier patches go through {@link #prefillSteps}, many at once. {@link #prepare} comes first, and again whenever the
- * weights have changed.
+ * <p>Patch k of a sequence: {@link #patchStep} gets the ids of patch k - 1 and {@link #sampling} what is known of patch
+ * k, then {@link #forward} runs the global model once and the local one P times, each time followed by the choice of an
+ * id, all of it on the device. A prompt's earlier patches go through {@link #prefillSteps}, many at once.
+ * {@link #prepare} comes first, and again whenever the weights have changed.
  */
 public final class MegabyteDecoder {
     /** Patches that prefill takes at once. The smaller number covers what the larger leaves, with padding at the end. */
@@ -24,6 +26,7 @@ public final class MegabyteDecoder {
     private final List<PatchStep> prefillSteps = new ArrayList<>();
     private final PatchStep patchStep;
     private final ByteStep byteStep;
+    private final SampleStep sampling;
     private final Linear projection;       // D_G -> D_L of the "in action" variant, or null
     private final Tensor sharedTable;      // [V, D_G], or null
     private final Tensor projectedTable;   // [V, D_L], or null
@@ -71,6 +74,7 @@ public final class MegabyteDecoder {
         }
         patchStep = new PatchStep(graph, plan, batch, 1, bias, globalCaches, slices);
         byteStep = new ByteStep(graph, plan, batch, bias, localCaches, slices, localTable);
+        sampling = new SampleStep(config, plan, batch, patchSize);
     }
 
     private static List<Tensor> caches(GraphBuilder graph, MemoryPlan plan, String name, int layers, int batch,
@@ -84,16 +88,36 @@ public final class MegabyteDecoder {
 
     /** Everything that {@code ops} may be asked for, once. For {@code backend.plan}. */
     public void program(Ops ops) {
-        prepare(ops);
+        projectTable(ops);
         prefillSteps.forEach(step -> step.forward(ops));
-        patchStep.forward(ops);
-        byteStep.forward(ops);
+        forward(ops, 0, config.patchSize());
     }
 
-    /** Computes what depends on the weights alone. */
-    public void prepare(Ops ops) {
+    /** Writes what never changes, and computes what depends on the weights alone. */
+    public void prepare(Backend backend, Ops ops) {
+        byteStep.prepare(backend);
+        projectTable(ops);
+    }
+
+    private void projectTable(Ops ops) {
         if (projection != null) {
             projection.forward(ops, sharedTable, null, projectedTable);
+        }
+    }
+
+    /**
+     * Some bytes of the current patch of each sequence; byte 0 begins with the global model.
+     *
+     * @param from first byte of the patch
+     * @param to   the one behind the last, at most P
+     */
+    public void forward(Ops ops, int from, int to) {
+        for (int i = from; i < to; i++) {
+            if (i == 0) {
+                patchStep.forward(ops);
+            }
+            byteStep.forward(ops, i, sampling.seenBy(i));
+            sampling.forward(ops, i, byteStep.logits(i));
         }
     }
 
@@ -107,9 +131,14 @@ public final class MegabyteDecoder {
         return patchStep;
     }
 
-    /** The local model over one byte of each sequence. */
-    public ByteStep byteStep() {
-        return byteStep;
+    /** The choice of a patch's ids. */
+    public SampleStep sampling() {
+        return sampling;
+    }
+
+    /** F32 {@code [P, B, V]}: of each byte of the patch, after {@link #forward}. */
+    public Tensor logits() {
+        return byteStep.logits();
     }
 
     /** Patches that a sequence can have. */

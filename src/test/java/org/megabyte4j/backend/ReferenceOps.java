@@ -6,6 +6,7 @@ import static java.lang.Math.max;
 import static java.lang.Math.sqrt;
 
 import java.util.List;
+import java.util.stream.IntStream;
 import org.megabyte4j.backend.ReferenceBackend.View;
 import org.megabyte4j.tensor.ParameterLayout;
 import org.megabyte4j.tensor.Tensor;
@@ -379,6 +380,38 @@ final class ReferenceOps implements Ops {
                 }
             }
         }
+    }
+
+    // ---- generation
+
+    /** By the {@link Sampler}, which is plain enough and has tests of its own; logits are rounded to float32. */
+    @Override
+    public void sample(Tensor logits, Tensor settings, Tensor allowed, Tensor sequences, Tensor positions,
+            Tensor forced, Tensor seen, Tensor chosen, Tensor faults) {
+        int vocabulary = (int) logits.columns();
+        int words = (int) seen.columns();
+        for (int b = 0; b < logits.rows(); b++) {
+            float[] row = new float[vocabulary];
+            for (int v = 0; v < vocabulary; v++) {
+                row[v] = (float) View.of(logits).get((long) b * vocabulary + v);
+            }
+            int id = View.of(forced).id(b);
+            int fault = 0;
+            if (id < 0) {
+                Sampler sampler = new Sampler(vocabulary);
+                int[] bits = ids(seen.slice(b, 1));
+                id = sampler.choose(SamplingSettings.of(ids(settings)), row, ids(allowed), bits,
+                        View.of(sequences).id(b), View.of(positions).id(b));
+                fault = sampler.fault();
+                View.of(seen).set((long) b * words + id / 32, bits[id / 32] | 1 << id % 32);
+            }
+            View.of(chosen).set(b, id);
+            View.of(faults).set(b, fault);
+        }
+    }
+
+    private static int[] ids(Tensor tensor) {
+        return IntStream.range(0, (int) tensor.elements()).map(i -> View.of(tensor).id(i)).toArray();
     }
 
     // ---- loss

@@ -99,6 +99,8 @@ class ShapeChecksTest {
                         AttentionBias.NONE, t.floats(6, 20), t.floats(2, 4, 3), t.floats(6, 20), t.floats(6, width))),
                 new Call("cachedAttention", (ops, t) -> ops.cachedAttention(SHAPE, t.floats(6, width),
                         AttentionBias.NONE, t.floats(2, 9, 20), t.ints(2), t.floats(6, 20))),
+                new Call("sample", (ops, t) -> ops.sample(t.floats(3, 33), t.ints(SamplingSettings.COUNT), t.ints(33),
+                        t.ints(3), t.ints(3), t.ints(3), t.ints(3, 2), t.ints(3), t.ints(3))),
                 new Call("countTargets", (ops, t) -> ops.countTargets(t.ints(7), 0, t.ints(1))),
                 new Call("softmaxCrossEntropy", (ops, t) -> ops.softmaxCrossEntropy(t.floats(7, 3), t.ints(7), 0,
                         t.ints(1), t.floats(1), t.floats(7, 3), 1)),

@@ -6,12 +6,15 @@ import static org.assertj.core.api.Assertions.within;
 
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.EnumSet;
 import java.util.List;
+import java.util.Set;
 import java.util.stream.IntStream;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
+import org.megabyte4j.backend.Backend;
 import org.megabyte4j.backend.ReferenceBackend;
 import org.megabyte4j.backend.cpu.CpuBackend;
 import org.megabyte4j.model.ConfigException;
@@ -132,7 +135,11 @@ class GeneratorTest {
 
     /** A model whose greedy continuation is eos, and sampled ones hold it at different places. */
     private Parameters modelThatLikesEos(float bias) {
-        Parameters parameters = model(Variant.IN_ACTION);
+        return modelThatLikesEos(Variant.IN_ACTION, bias);
+    }
+
+    private Parameters modelThatLikesEos(Variant variant, float bias) {
+        Parameters parameters = model(variant);
         float[] values = new float[29];
         values[28] = bias;
         backend.write(parameters.get("to_logits.bias"), values);
@@ -198,12 +205,12 @@ class GeneratorTest {
                 Predictor predictor = new AlignedPredictor(backend, parameters, 1, request.length())) {
             Generated generated = generator.generate(request).getFirst();
             Sequence sequence = new Sequence(0, request.prompts().getFirst(), request.newIds());
-            predictor.start(List.of(sequence));
+            predictor.start(List.of(sequence), request.sampling());
             for (int i = 0; i < generated.ids().length; i++) {
                 do {
                     predictor.step();
                 } while (predictor.position(0) < sequence.length());
-                float[] logits = predictor.logits();
+                float[] logits = predictor.logits(0);
                 sequence.append(generated.ids()[i], null);
                 double sum = 0;
                 for (float logit : logits) {
@@ -218,6 +225,85 @@ class GeneratorTest {
             }
             assertThat(generator.generate(request(request.prompts(), RANDOM)).getFirst().scores()).isEmpty();
         }
+    }
+
+    /** A device that gets a patch at once, and one that gets a byte at once. */
+    @ParameterizedTest
+    @EnumSource
+    void aWholePatchAtOnceGivesTheSame(Variant variant) {
+        Parameters parameters = modelThatLikesEos(variant, 0.3f);
+        Set<Generated.End> ends = EnumSet.noneOf(Generated.End.class);
+        Backend ahead = WorkingAhead.of(backend);
+        for (SamplingOptions sampling : List.of(SamplingOptions.greedy(), RANDOM.withTopK(9).withTopP(0.8),
+                RANDOM.withRepetitionPenalty(3).withBytesOnly(true))) {
+            GenerationRequest request = request(prompts(), sampling).withStopAtEos(true).withScores(true);
+            try (Generator byBytes = Generator.forRequest(request, backend, parameters, 4, Alignment.ALIGNED);
+                    Generator byPatches = Generator.forRequest(request, ahead, parameters, 4, Alignment.ALIGNED)) {
+                List<Integer> heard = new ArrayList<>();
+                List<Generated> expected = byBytes.generate(request, (sequence, id) -> listen(heard, sequence, id));
+                List<Integer> heardLater = new ArrayList<>();
+                assertThat(byPatches.generate(request, (sequence, id) -> listen(heardLater, sequence, id)))
+                        .usingRecursiveComparison().isEqualTo(expected);
+                assertThat(heardLater).isEqualTo(heard);
+                expected.forEach(generated -> ends.add(generated.end()));
+            }
+        }
+        assertThat(ends).hasSize(3);
+    }
+
+    /** Notes an id, and wants no more than two of sequence 3. */
+    private static boolean listen(List<Integer> heard, int sequence, int id) {
+        heard.add(1000 * sequence + id);
+        return sequence != 3 || heard.stream().filter(own -> own / 1000 == 3).count() < 2;
+    }
+
+    @ParameterizedTest
+    @EnumSource
+    void aModelWithoutUsableLogitsIsRefused(Alignment alignment) {
+        Parameters parameters = model(Variant.IN_ACTION);
+        float[] bias = new float[29];
+        bias[11] = Float.NaN;
+        backend.write(parameters.get("to_logits.bias"), bias);
+        for (Backend device : List.of(backend, WorkingAhead.of(backend))) {
+            GenerationRequest request = request(List.of(new int[6]), RANDOM);
+            try (Generator generator = Generator.forRequest(request, device, parameters, 1, alignment)) {
+                assertThatThrownBy(() -> generator.generate(request)).isInstanceOf(GenerationException.class)
+                        .hasMessage("the model gives the logit NaN for id 11 at position 6 of sequence 0; its weights"
+                                + " are damaged or its training diverged");
+            }
+        }
+    }
+
+    @ParameterizedTest
+    @EnumSource
+    void bytesOnlyLeavesBytesAndEos(Alignment alignment) {
+        Parameters parameters = model(new MegabyteConfig(Variant.IN_ACTION, 300, PATCH, 6, 10, 48, 1, 2, 1, 2, 0.02,
+                257, 258));
+        float[] bias = new float[300];
+        Arrays.fill(bias, 256, 300, 50);
+        bias[258] = -1;
+        backend.write(parameters.get("to_logits.bias"), bias);
+        GenerationRequest request = request(prompts().subList(0, 3), RANDOM.withTemperature(50).withBytesOnly(true));
+        assertThat(generate(parameters, request, 3, alignment))
+                .allMatch(ids -> Arrays.stream(ids).allMatch(id -> id < 256 || id == 258));
+        bias[258] = 60;
+        backend.write(parameters.get("to_logits.bias"), bias);
+        assertThat(generate(parameters, request.withSampling(SamplingOptions.greedy().withBytesOnly(true)), 3, alignment))
+                .allSatisfy(ids -> assertThat(ids).containsOnly(258));
+    }
+
+    @ParameterizedTest
+    @EnumSource
+    void theRepetitionPenaltySeesPromptAndContinuation(Alignment alignment) {
+        Parameters parameters = model(Variant.IN_ACTION);
+        // With such a penalty a greedy choice takes an id again only when nothing else is left.
+        float[] bias = new float[29];
+        Arrays.fill(bias, 100);
+        backend.write(parameters.get("to_logits.bias"), bias);
+        int[] prompt = {0, 1, 2, 3, 4, 5};
+        int[] ids = generate(parameters, request(List.of(prompt), SamplingOptions.greedy().withRepetitionPenalty(9)), 1,
+                alignment).getFirst();
+        assertThat(IntStream.concat(Arrays.stream(prompt), Arrays.stream(ids))).doesNotHaveDuplicates();
     }
 
     @ParameterizedTest

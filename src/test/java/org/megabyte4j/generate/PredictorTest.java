@@ -4,9 +4,10 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.within;
 
 import java.lang.reflect.Proxy;
-import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.HashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.concurrent.atomic.AtomicInteger;
 import net.jqwik.api.ForAll;
 import net.jqwik.api.Property;
@@ -14,7 +15,9 @@ import net.jqwik.api.constraints.IntRange;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.EnumSource;
+import org.megabyte4j.backend.AttentionShape;
 import org.megabyte4j.backend.Backend;
+import org.megabyte4j.backend.Ops;
 import org.megabyte4j.backend.ReferenceBackend;
 import org.megabyte4j.backend.cpu.CpuBackend;
 import org.megabyte4j.model.MegabyteConfig;
@@ -28,8 +31,14 @@ class PredictorTest {
     /** In double precision and on the CPU; logits are about 1. */
     private static final float[] TOLERANCES = {2e-6f, 2e-5f};
 
+    private static final SamplingOptions GREEDY = SamplingOptions.greedy();
+
     private static Backend backend(int index) {
         return index == 0 ? new ReferenceBackend() : CpuBackend.open(2);
+    }
+
+    private static Predictor aligned(Backend backend, Parameters parameters, int batch, int length, boolean ahead) {
+        return new AlignedPredictor(ahead ? WorkingAhead.of(backend) : backend, parameters, batch, length);
     }
 
     /** All prefix lengths around several patch borders, each continued across the next border. */
@@ -49,19 +58,21 @@ class PredictorTest {
         int patchSize = config.patchSize();
         int length = 4 * patchSize;
         int[] ids = TestModels.ids(length, config.vocabularySize(), 8);
-        for (int index = 0; index < TOLERANCES.length; index++) {
-            try (Backend backend = backend(index);
+        for (int index = 0; index < 2 * TOLERANCES.length; index++) {
+            float tolerance = TOLERANCES[index / 2];
+            try (Backend backend = backend(index / 2);
                     Parameters parameters = TestModels.random(config, backend, 2);
                     RunnableGraph whole = RunnableGraph.evaluation(backend, parameters, 1, length);
-                    Predictor predictor = new AlignedPredictor(backend, parameters, 1, length)) {
-                float[] expected = whole.logits(ids);
+                    Predictor predictor = aligned(backend, parameters, 1, length, index % 2 == 1)) {
                 for (int prefix = 0; prefix < length; prefix++) {
                     Sequence sequence = new Sequence(0, Arrays.copyOf(ids, prefix), length - prefix);
-                    predictor.start(List.of(sequence));
+                    int[] text = Arrays.copyOf(ids, length);    // what follows a byte does not matter to it
+                    predictor.start(List.of(sequence), GREEDY);
                     for (int t = prefix; t < Math.min(length, prefix + patchSize + 1); t++) {
-                        assertLogits(predictor, sequence, 0, row(expected, t, config.vocabularySize()),
-                                TOLERANCES[index]);
-                        sequence.append(ids[t], null);
+                        float[] expected = row(whole.logits(text), t, config.vocabularySize());
+                        assertLogits(predictor, sequence, 0, expected, tolerance);
+                        text[t] = predictor.id(0);
+                        sequence.append(text[t], null);
                     }
                 }
             }
@@ -87,26 +98,28 @@ class PredictorTest {
                 // A short one beside it, so that blocks hold padding too.
                 Sequence brief = new Sequence(0, Arrays.copyOf(ids, 4), 1);
                 Sequence sequence = new Sequence(1, Arrays.copyOf(ids, prefix), length - prefix);
-                predictor.start(List.of(brief, sequence));
+                predictor.start(List.of(brief, sequence), GREEDY);
                 assertLogits(predictor, sequence, 1, row(expected, prefix, config.vocabularySize()), TOLERANCES[index]);
             }
         }
     }
 
-    /** A backend that counts how often each of the things that it was asked to record is run. */
-    private static Backend counting(Backend backend, List<AtomicInteger> counts) {
+    /** A backend that counts the calls of its operations; those of attention by the width of its result. */
+    private static Backend counting(Backend backend, Map<String, AtomicInteger> calls) {
         return (Backend) Proxy.newProxyInstance(Backend.class.getClassLoader(), new Class<?>[] {Backend.class},
                 (proxy, method, arguments) -> {
                     Object result = method.invoke(backend, arguments);
-                    if (!method.getName().equals("record")) {
-                        return result;
-                    }
-                    var count = new AtomicInteger();
-                    counts.add(count);
-                    return (Runnable) () -> {
-                        count.incrementAndGet();
-                        ((Runnable) result).run();
-                    };
+                    return result instanceof Ops ops ? counting(ops, calls) : result;
+                });
+    }
+
+    private static Ops counting(Ops ops, Map<String, AtomicInteger> calls) {
+        return (Ops) Proxy.newProxyInstance(Ops.class.getClassLoader(), new Class<?>[] {Ops.class},
+                (proxy, method, arguments) -> {
+                    String name = method.getName()
+                            + (arguments[0] instanceof AttentionShape shape ? " of " + shape.width() : "");
+                    calls.computeIfAbsent(name, key -> new AtomicInteger()).incrementAndGet();
+                    return method.invoke(ops, arguments);
                 });
     }
 
@@ -114,18 +127,22 @@ class PredictorTest {
     @EnumSource
     void theGlobalModelRunsOncePerPatchAndTheLocalOneOncePerByte(Variant variant) {
         MegabyteConfig config = TestModels.config(variant, 4);
-        List<AtomicInteger> counts = new ArrayList<>();
+        Map<String, AtomicInteger> calls = new HashMap<>();
         try (Backend backend = new ReferenceBackend(); Parameters parameters = TestModels.random(config, backend, 2);
-                Predictor predictor = new AlignedPredictor(counting(backend, counts), parameters, 1, 40)) {
+                Predictor predictor = new AlignedPredictor(counting(backend, calls), parameters, 1, 40)) {
             Sequence sequence = new Sequence(0, TestModels.ids(8, config.vocabularySize(), 1), 32);
-            predictor.start(List.of(sequence));
+            predictor.start(List.of(sequence), GREEDY);
+            calls.clear();
             for (int t = 8; t < 36; t++) {
                 predictor.step();
                 assertThat(predictor.position(0)).isEqualTo(t);
-                sequence.append(1, null);
+                sequence.append(predictor.id(0), null);
             }
         }
-        assertThat(counts).extracting(AtomicInteger::get).containsExactlyInAnyOrder(7, 28);
+        // A layer of the global model sees P * D_G = 24 elements, one of the local model D_L = 10; each has two layers.
+        assertThat(calls.get("cachedAttention of 24").get()).isEqualTo(2 * 7);
+        assertThat(calls.get("cachedAttention of 10").get()).isEqualTo(2 * 28);
+        assertThat(calls.get("sample").get()).isEqualTo(28);
     }
 
     /** Left padding as the definition says, by hand. */
@@ -149,7 +166,7 @@ class PredictorTest {
             float[] expected = row(whole.logits(padded), padded.length - 1, config.vocabularySize());
             Sequence sequence = new Sequence(1, ids, 1);
             Sequence longer = new Sequence(0, TestModels.ids(11, config.vocabularySize(), 1), 1);
-            predictor.start(List.of(longer, sequence));
+            predictor.start(List.of(longer, sequence), GREEDY);
             assertLogits(predictor, sequence, 1, expected, TOLERANCES[0]);
         }
     }
@@ -161,8 +178,7 @@ class PredictorTest {
             predictor.step();
         } while (predictor.position(row) < sequence.length());
         assertThat(predictor.position(row)).isEqualTo(sequence.length());
-        assertThat(row(predictor.logits(), row, expected.length)).as("logits at " + sequence.length())
-                .containsExactly(expected, within(tolerance));
+        assertThat(predictor.logits(row)).as("logits at " + sequence.length()).containsExactly(expected, within(tolerance));
     }
 
     private static float[] row(float[] logits, int row, int vocabulary) {

@@ -19,13 +19,29 @@ import net.jqwik.api.constraints.FloatRange;
 import net.jqwik.api.constraints.IntRange;
 import net.jqwik.api.constraints.Size;
 import org.junit.jupiter.api.Test;
+import org.megabyte4j.backend.Sampler;
 
 class SamplerTest {
     private static final BitSet NONE = new BitSet();
     private static final SamplingOptions RANDOM = SamplingOptions.random(3);
 
-    private static Sampler sampler(SamplingOptions options, int vocabulary) {
-        return new Sampler(options, vocabulary, vocabulary - 1);
+    /** The sampler with settings, as a device's operation asks it. */
+    private record Choice(SamplingOptions options, Sampler sampler, int[] allowed) {
+        int choose(float[] logits, BitSet seen, int sequence, int position) {
+            int[] words = new int[Math.ceilDiv(logits.length, 32)];
+            seen.stream().forEach(id -> words[id / 32] |= 1 << id % 32);
+            int id = sampler.choose(options.settings(), logits, allowed, words, sequence, position);
+            if (sampler.fault() != 0) {
+                throw GenerationException.of(sampler.fault(), sequence, position);
+            }
+            return id;
+        }
+    }
+
+    private static Choice sampler(SamplingOptions options, int vocabulary) {
+        int[] allowed = new int[vocabulary];
+        Arrays.fill(allowed, 1);
+        return new Choice(options, new Sampler(vocabulary), allowed);
     }
 
     /** Logits with many equal values. */
@@ -53,7 +69,7 @@ class SamplerTest {
     }
 
     private static Set<Integer> reachable(SamplingOptions options, float[] logits, int draws) {
-        Sampler sampler = sampler(options, logits.length);
+        Choice sampler = sampler(options, logits.length);
         Set<Integer> ids = new TreeSet<>();
         for (int i = 0; i < draws; i++) {
             ids.add(sampler.choose(logits, NONE, 0, i));
@@ -142,7 +158,7 @@ class SamplerTest {
         int draws = 200_000;
         double[] expected = softmax(logits, 0.7);
         int[] counts = new int[logits.length];
-        Sampler sampler = sampler(RANDOM.withTemperature(0.7), logits.length);
+        Choice sampler = sampler(RANDOM.withTemperature(0.7), logits.length);
         for (int i = 0; i < draws; i++) {
             counts[sampler.choose(logits, NONE, 11, i)]++;
         }
@@ -160,7 +176,7 @@ class SamplerTest {
         BitSet seen = new BitSet();
         seen.set(0);
         seen.set(2);
-        Sampler penalised = sampler(SamplingOptions.greedy().withRepetitionPenalty(2), 4);
+        Choice penalised = sampler(SamplingOptions.greedy().withRepetitionPenalty(2), 4);
         // 5 / 2 = 2.5 falls behind 3; without a penalty id 0 wins.
         assertThat(penalised.choose(new float[] {5, 3, 1, -9}, seen, 0, 0)).isEqualTo(1);
         assertThat(penalised.choose(new float[] {5, 2, 1, -9}, seen, 0, 0)).isEqualTo(0);
@@ -173,34 +189,32 @@ class SamplerTest {
     }
 
     @Test
-    void bytesOnlyLeavesBytesAndEos() {
+    void whatIsNotAllowedIsNeverChosen() {
         float[] logits = new float[300];
-        Arrays.fill(logits, 0);
-        for (int special = 256; special < 300; special++) {
-            logits[special] = 9;
-        }
-        Sampler bytes = new Sampler(RANDOM.withBytesOnly(true), 300, 258);
+        Arrays.fill(logits, 256, 300, 9);
+        Choice bytes = sampler(RANDOM, 300);
+        Arrays.fill(bytes.allowed, 256, 300, 0);
+        bytes.allowed[258] = 1;
         Set<Integer> ids = IntStream.range(0, 200).map(i -> bytes.choose(logits, NONE, 0, i)).boxed()
                 .collect(Collectors.toSet());
         assertThat(ids).contains(258).allMatch(id -> id < 256 || id == 258);
         logits[258] = -1;
-        assertThat(new Sampler(SamplingOptions.greedy().withBytesOnly(true), 300, 258).choose(logits, NONE, 0, 0))
-                .isZero();
-        assertThat(new Sampler(SamplingOptions.greedy(), 300, 258).choose(logits, NONE, 0, 0)).isEqualTo(256);
+        assertThat(new Choice(SamplingOptions.greedy(), bytes.sampler, bytes.allowed).choose(logits, NONE, 0, 0)).isZero();
+        assertThat(sampler(SamplingOptions.greedy(), 300).choose(logits, NONE, 0, 0)).isEqualTo(256);
     }
 
     @Test
     void aDrawDependsOnSeedSequenceAndPositionAlone() {
         float[] logits = new float[200];
         int[] first = draws(sampler(RANDOM, 200), logits, 0);
-        Sampler used = sampler(RANDOM, 200);
+        Choice used = sampler(RANDOM, 200);
         draws(used, logits, 17);
         assertThat(draws(used, logits, 0)).containsExactly(first);
         assertThat(draws(used, logits, 1)).isNotEqualTo(first);
         assertThat(draws(sampler(RANDOM.withSeed(4), 200), logits, 0)).isNotEqualTo(first);
     }
 
-    private static int[] draws(Sampler sampler, float[] logits, int sequence) {
+    private static int[] draws(Choice sampler, float[] logits, int sequence) {
         return IntStream.range(0, 50).map(i -> sampler.choose(logits, NONE, sequence, i)).toArray();
     }
 
@@ -209,6 +223,9 @@ class SamplerTest {
         assertThatThrownBy(() -> sampler(RANDOM, 3).choose(new float[] {0, Float.NaN, 1}, NONE, 2, 40))
                 .isInstanceOf(GenerationException.class)
                 .hasMessage("the model gives the logit NaN for id 1 at position 40 of sequence 2; its weights are"
+                        + " damaged or its training diverged");
+        assertThatThrownBy(() -> sampler(RANDOM, 3).choose(new float[] {0, 2, Float.POSITIVE_INFINITY}, NONE, 0, 1))
+                .hasMessage("the model gives the logit Infinity for id 2 at position 1 of sequence 0; its weights are"
                         + " damaged or its training diverged");
         assertThatThrownBy(() -> sampler(RANDOM, 2)
                 .choose(new float[] {Float.NEGATIVE_INFINITY, Float.NEGATIVE_INFINITY}, NONE, 0, 0))

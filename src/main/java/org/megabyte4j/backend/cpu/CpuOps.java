@@ -22,6 +22,7 @@ final class CpuOps implements Ops {
     private final TiledAttention tiledAttention;
     private final ShortAttention shortAttention;
     private final CachedAttention cachedAttention;
+    private final SamplingOps sampling = new SamplingOps();
     private final CrossEntropyOps crossEntropy;
     private final AdamWOps adamW;
     private final AdafactorOps adafactor;
@@ -167,6 +168,12 @@ final class CpuOps implements Ops {
             Tensor out) {
         cachedAttention.forward(shape, segment(qkv), bias, segment(cache), cache.size(1), segment(past), segment(out),
                 segment(workspace));
+    }
+
+    @Override
+    public void sample(Tensor logits, Tensor settings, Tensor allowed, Tensor sequences, Tensor positions,
+            Tensor forced, Tensor seen, Tensor chosen, Tensor faults) {
+        sampling.sample(logits, settings, allowed, sequences, positions, forced, seen, chosen, faults);
     }
 
     @Override

@@ -110,11 +110,6 @@ public final class CudaBackend implements Backend {
     }
 
     @Override
-    public boolean supports(DType dtype) {
-        return dtype == DType.F32 || dtype == DType.BF16;
-    }
-
-    @Override
     public Ops plan(MemoryPlan plan, Consumer<Ops> program) {
         context.use();
         CudaWorkspaceMeter meter = new CudaWorkspaceMeter(kernels);
@@ -154,6 +149,16 @@ public final class CudaBackend implements Backend {
             throw new IllegalArgumentException(host.byteSize() + " bytes do not fit a tensor of " + tensor.bytes()
                     + " bytes, " + tensor);
         }
+    }
+
+    @Override
+    public boolean supports(DType dtype) {
+        return dtype == DType.F32 || dtype == DType.BF16;
+    }
+
+    @Override
+    public boolean isAsynchronous() {
+        return true;
     }
 
     @Override

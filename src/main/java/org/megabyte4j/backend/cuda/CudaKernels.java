@@ -16,6 +16,7 @@ final class CudaKernels {
     private PatchAttentionKernels patchAttention;
     private LocalAttentionKernels localAttention;
     private CachedAttentionKernels cachedAttention;
+    private SamplingKernels sampling;
     private LinearOps linear;
     private Blas.Opened products;
 
@@ -90,6 +91,13 @@ final class CudaKernels {
             cachedAttention = new CachedAttentionKernels(loader);
         }
         return cachedAttention;
+    }
+
+    SamplingKernels sampling() {
+        if (sampling == null) {
+            sampling = new SamplingKernels(loader);
+        }
+        return sampling;
     }
 
     LinearOps linear() {

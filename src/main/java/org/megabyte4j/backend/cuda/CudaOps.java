@@ -111,6 +111,12 @@ final class CudaOps implements Ops {
     }
 
     @Override
+    public void sample(Tensor logits, Tensor settings, Tensor allowed, Tensor sequences, Tensor positions,
+            Tensor forced, Tensor seen, Tensor chosen, Tensor faults) {
+        kernels.sampling().sample(logits, settings, allowed, sequences, positions, forced, seen, chosen, faults);
+    }
+
+    @Override
     public void countTargets(Tensor ids, int ignoredId, Tensor count) {
         kernels.crossEntropy().countTargets(ids, ignoredId, count, workspace);
     }
@@ -131,8 +137,7 @@ final class CudaOps implements Ops {
     public void adamW(AdamWSettings settings, ParameterLayout layout, boolean[] decays, Tensor scalars, Clip clip,
             Tensor parameters, Tensor computeCopy, Tensor gradients, Tensor firstMoment, Tensor secondMoment) {
         kernels.optimizer().adamW(settings, layout, decays, scalars, clip, parameters, computeCopy, gradients,
-                firstMoment,
-                secondMoment, workspace);
+                firstMoment, secondMoment);
     }
 
     @Override
@@ -144,10 +149,9 @@ final class CudaOps implements Ops {
 
     @Override
     public void anyPrecisionAdamW(AdamWSettings settings, ParameterLayout layout, boolean[] decays, Tensor scalars,
-            Clip clip, Tensor parameters, Tensor computeCopy, Tensor gradients, Tensor firstMoment, Tensor secondMoment,
-            Tensor compensation) {
+            Clip clip, Tensor parameters, Tensor computeCopy, Tensor gradients, Tensor firstMoment,
+            Tensor secondMoment, Tensor compensation) {
         kernels.optimizer().anyPrecisionAdamW(settings, layout, decays, scalars, clip, parameters, computeCopy,
-                gradients,
-                firstMoment, secondMoment, compensation, workspace);
+                gradients, firstMoment, secondMoment, compensation);
     }
 }

@@ -126,6 +126,13 @@ final class CudaWorkspaceMeter extends ShapeChecks {
     }
 
     @Override
+    public void sample(Tensor logits, Tensor settings, Tensor allowed, Tensor sequences, Tensor positions,
+            Tensor forced, Tensor seen, Tensor chosen, Tensor faults) {
+        super.sample(logits, settings, allowed, sequences, positions, forced, seen, chosen, faults);
+        kernels.sampling().require(logits.columns());
+    }
+
+    @Override
     public void countTargets(Tensor ids, int ignoredId, Tensor count) {
         super.countTargets(ids, ignoredId, count);
         need(kernels.crossEntropy().countTargetsWorkspaceBytes(ids.elements()));
@@ -149,23 +156,23 @@ final class CudaWorkspaceMeter extends ShapeChecks {
             Tensor parameters, Tensor computeCopy, Tensor gradients, Tensor firstMoment, Tensor secondMoment) {
         super.adamW(settings, layout, decays, scalars, clip, parameters, computeCopy, gradients, firstMoment,
                 secondMoment);
-        need(kernels.optimizer().adamWWorkspaceBytes(layout));
+        kernels.optimizer().prepare(layout, decays);
     }
 
     @Override
     public void adafactor(AdafactorSettings settings, ParameterLayout layout, boolean[] decays, Tensor scalars,
             Clip clip, Tensor parameters, Tensor computeCopy, Tensor gradients, Tensor state) {
         super.adafactor(settings, layout, decays, scalars, clip, parameters, computeCopy, gradients, state);
+        kernels.optimizer().prepare(layout, decays);
         need(kernels.optimizer().adafactorWorkspaceBytes(layout));
     }
 
     @Override
     public void anyPrecisionAdamW(AdamWSettings settings, ParameterLayout layout, boolean[] decays, Tensor scalars,
-            Clip clip, Tensor parameters, Tensor computeCopy, Tensor gradients, Tensor firstMoment, Tensor secondMoment,
-            Tensor compensation) {
+            Clip clip, Tensor parameters, Tensor computeCopy, Tensor gradients, Tensor firstMoment,
+            Tensor secondMoment, Tensor compensation) {
         super.anyPrecisionAdamW(settings, layout, decays, scalars, clip, parameters, computeCopy, gradients,
-                firstMoment,
-                secondMoment, compensation);
-        need(kernels.optimizer().anyPrecisionAdamWWorkspaceBytes(layout));
+                firstMoment, secondMoment, compensation);
+        kernels.optimizer().prepare(layout, decays);
     }
 }

@@ -14,8 +14,7 @@ final class OptimizerKernels {
     }
 
     void adamW(Ops.AdamWSettings settings, ParameterLayout layout, boolean[] decays, Tensor scalars, Ops.Clip clip,
-            Tensor parameters, Tensor computeCopy, Tensor gradients, Tensor firstMoment, Tensor secondMoment, Tensor
-            workspace) {
+            Tensor parameters, Tensor computeCopy, Tensor gradients, Tensor firstMoment, Tensor secondMoment) {
         throw new UnsupportedOperationException("adamW is not there yet on CUDA");
     }
 
@@ -25,9 +24,8 @@ final class OptimizerKernels {
     }
 
     void anyPrecisionAdamW(Ops.AdamWSettings settings, ParameterLayout layout, boolean[] decays, Tensor scalars,
-            Ops.Clip clip, Tensor parameters, Tensor computeCopy, Tensor gradients, Tensor firstMoment, Tensor
-            secondMoment,
-            Tensor compensation, Tensor workspace) {
+            Ops.Clip clip, Tensor parameters, Tensor computeCopy, Tensor gradients, Tensor firstMoment, Tensor secondMoment,
+            Tensor compensation) {
         throw new UnsupportedOperationException("anyPrecisionAdamW is not there yet on CUDA");
     }
 
@@ -35,8 +33,7 @@ final class OptimizerKernels {
         return 0;
     }
 
-    long adamWWorkspaceBytes(ParameterLayout layout) {
-        return 0;
+    void prepare(ParameterLayout layout, boolean[] decays) {
     }
 
     long adafactorWorkspaceBytes(ParameterLayout layout) {

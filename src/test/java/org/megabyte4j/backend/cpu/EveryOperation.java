@@ -3,6 +3,7 @@ package org.megabyte4j.backend.cpu;
 import java.nio.ByteBuffer;
 import java.util.Map;
 import java.util.TreeMap;
+import java.util.Arrays;
 import java.util.function.Consumer;
 import java.util.zip.CRC32;
 import org.megabyte4j.backend.AttentionBias;
@@ -10,6 +11,7 @@ import org.megabyte4j.backend.AttentionShape;
 import org.megabyte4j.backend.ByteShift;
 import org.megabyte4j.backend.Comparison;
 import org.megabyte4j.backend.Ops;
+import org.megabyte4j.backend.SamplingSettings;
 import org.megabyte4j.backend.StepScalars;
 import org.megabyte4j.tensor.DType;
 import org.megabyte4j.tensor.ParameterLayout;
@@ -44,7 +46,7 @@ final class EveryOperation {
         return embeddings(t).andThen(linear(t)).andThen(layerNorm(t))
                 .andThen(attention(t, "short", new AttentionShape(5, 7, 4, 2, 9)))
                 .andThen(attention(t, "tiled", new AttentionShape(2, 65, 3, 1, 9))).andThen(cachedAttention(t))
-                .andThen(crossEntropy(t)).andThen(optimizers(t));
+                .andThen(sampling(t)).andThen(crossEntropy(t)).andThen(optimizers(t));
     }
 
     private static Consumer<Ops> embeddings(Comparison.Tensors t) {
@@ -116,6 +118,20 @@ final class EveryOperation {
         Tensor past = t.ints(17, 4);
         Tensor out = t.result("cached attention", shape.rows(), shape.width());
         return ops -> ops.cachedAttention(shape, qkv, AttentionBias.ALIBI, cache, past, out);
+    }
+
+    private static Consumer<Ops> sampling(Comparison.Tensors t) {
+        Tensor logits = t.random(3, 41);
+        Tensor settings = t.ints(new SamplingSettings(0.7, 20, 0.9, 1.5, 8).toInts());
+        int[] all = new int[41];
+        Arrays.fill(all, 1);
+        Tensor allowed = t.ints(all);
+        Tensor numbers = t.ints(0, 1, 2);
+        Tensor forced = t.ints(-1, 7, -1);
+        Tensor seen = t.ints(5, 0, 0, 1, -1, 0);
+        Tensor chosen = t.ints(-1, -1, -1);
+        Tensor faults = t.ints(-1, -1, -1);
+        return ops -> ops.sample(logits, settings, allowed, numbers, numbers, forced, seen, chosen, faults);
     }
 
     private static Consumer<Ops> crossEntropy(Comparison.Tensors t) {

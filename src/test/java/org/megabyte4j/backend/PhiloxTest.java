@@ -1,4 +1,4 @@
-package org.megabyte4j.generate;
+package org.megabyte4j.backend;
 
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.within;

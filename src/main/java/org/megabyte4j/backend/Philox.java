@@ -1,4 +1,4 @@
-package org.megabyte4j.generate;
+package org.megabyte4j.backend;
 
 /**
  * Philox4x32-10: random numbers as a pure function of a key and a counter, so that nothing has to be remembered between
