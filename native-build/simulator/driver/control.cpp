@@ -16,6 +16,7 @@ namespace driver {
 namespace {
 
 size_t leaked = 0;
+long handles = 0;    // of cuBLAS's stand-ins
 
 }  // namespace
 
@@ -60,7 +61,8 @@ API void simulatorResetCallCounts() {
 }
 
 // How many there are: allocations, bytes, pinned, streams, events, modules, graphs, executables, contexts (references
-// to the primary one), and leaked (what contexts still had when they were destroyed). -1 for another word.
+// to the primary one), handles (of cuBLAS), and leaked (what contexts still had when they were destroyed). -1 for
+// another word.
 API long simulatorLive(const char* kind) {
     Lock held(state().lock);
     std::string of = kind == nullptr ? "" : kind;
@@ -73,6 +75,7 @@ API long simulatorLive(const char* kind) {
     if (of == "graphs") return static_cast<long>(live_graphs());
     if (of == "executables") return static_cast<long>(live_graph_executables());
     if (of == "contexts") return state().context.references;
+    if (of == "handles") return handles;
     if (of == "leaked") return static_cast<long>(leaked);
     return -1;
 }
@@ -81,6 +84,18 @@ API long simulatorLive(const char* kind) {
 API int simulatorIsDeviceMemory(CUdeviceptr address, size_t bytes) {
     Lock held(state().lock);
     return is_device(address, bytes);
+}
+
+// For the stand-ins: counts a call, and says which failure of it is injected.
+API int simulatorEnter(const char* entry) {
+    Lock held(state().lock);
+    return admit(entry, Needs::NOTHING);
+}
+
+// For the stand-ins: handles and descriptors that have come or gone.
+API void simulatorCountObjects(long change) {
+    Lock held(state().lock);
+    handles += change;
 }
 
 // As if the process had just begun: ends everything that lives, forgets settings, counts and faults.

@@ -159,6 +159,12 @@ Outcome run(const Kernel& kernel, const LaunchShape& shape, void* const* argumen
     return grid.outcome;
 }
 
+std::vector<const Kernel*> all_kernels() {
+    std::vector<const Kernel*> all;
+    for (const auto& [name, kernel] : kernels()) all.push_back(&kernel);
+    return all;
+}
+
 const Kernel& kernel_named(const char* name) {
     const Kernel* kernel = find_kernel(name);
     if (kernel == nullptr) throw LaunchError(std::string("there is no kernel ") + name);
