@@ -30,7 +30,7 @@ bool all_done(const std::vector<MarkerRef>& markers) {
 void work(CUstream stream) {
     Lock held(state().lock);
     for (;;) {
-        state().progress.wait(held, [&] { return !stream->queue.empty() || stream->destroyed; });
+        stream->wake.wait(held, [&] { return !stream->queue.empty() || stream->destroyed; });
         if (stream->queue.empty()) break;
         Work& first = stream->queue.front();
         CUctx_st& context = state().context;
@@ -80,7 +80,7 @@ MarkerRef append(CUstream stream, Task task) {
         stream->worker = true;
         std::thread(work, stream).detach();
     }
-    state().progress.notify_all();
+    stream->wake.notify_one();
     return marker;
 }
 
@@ -90,7 +90,7 @@ void destroy(CUstream stream) {
     stream->destroyed = true;
     if (stream->worker) {
         streams().draining.insert(stream);
-        state().progress.notify_all();    // its thread finishes the work and deletes it
+        stream->wake.notify_one();    // its thread finishes the work and deletes it
     } else {
         delete stream;
     }

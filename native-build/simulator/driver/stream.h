@@ -40,6 +40,7 @@ struct CUstream_st {
     driver::MarkerRef last;            // marker of the newest work, null before there was any
     std::vector<driver::MarkerRef> awaited;    // what the next work has to wait for
     bool worker = false;               // whether its thread exists
+    std::condition_variable wake;      // of its thread, when there is work or an end
     bool destroyed = false;
     driver::CaptureRef capture;        // null: not capturing
     std::vector<int> frontier;         // nodes that the next captured work depends on
