@@ -19,7 +19,7 @@ final class ElementwiseKernels {
         throw new UnsupportedOperationException("addBias is not there yet on CUDA");
     }
 
-    void columnSums(Tensor x, Tensor sums, Tensor workspace) {
+    void columnSums(Tensor x, long rows, long columns, Tensor sums, Tensor workspace) {
         throw new UnsupportedOperationException("columnSums is not there yet on CUDA");
     }
 
