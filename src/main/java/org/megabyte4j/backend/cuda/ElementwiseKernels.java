@@ -104,7 +104,7 @@ final class ElementwiseKernels {
      * @param workspace at least {@link #columnSumsWorkspaceBytes}
      */
     void columnSums(Tensor x, Tensor sums, Tensor workspace) {
-        columnSums(x, x.rows(), x.columns(), sums, workspace);
+        columnSums(x, x.elements() / sums.elements(), sums.elements(), sums, workspace);
     }
 
     /** The same for elements that are seen as {@code [rows, columns]}. */
@@ -137,17 +137,5 @@ final class ElementwiseKernels {
     /** The least power of two that is not smaller. */
     private static long powerOfTwo(long n) {
         return n == 1 ? 1 : 2 * Long.highestOneBit(n - 1);
-    }
-
-    void addBias(Tensor x, Tensor bias) {
-        throw new UnsupportedOperationException("addBias is not there yet on CUDA");
-    }
-
-    void columnSums(Tensor x, Tensor sums, Tensor workspace) {
-        throw new UnsupportedOperationException("columnSums is not there yet on CUDA");
-    }
-
-    long columnSumsWorkspaceBytes(long rows, long columns) {
-        return 0;
     }
 }
