@@ -4,7 +4,6 @@
 
 #include "../common/bf16.cuh"
 
-constexpr float LOG2_E = 1.4426950408889634f;
 constexpr float LN_2 = 0.6931471805599453f;
 
 // A head's part of a tensor of rows, of which one sequence is meant.
