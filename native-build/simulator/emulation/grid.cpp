@@ -53,7 +53,8 @@ struct Grid {
     }
 };
 
-// Threads that help with one grid at a time; they live as long as the process.
+// Threads that help with one grid at a time; they live as long as the process. Nobody waits for one that has not woken
+// up before the blocks are all taken.
 class Helpers {
 public:
     void run(Grid& grid, int wanted) {
@@ -61,15 +62,15 @@ public:
         while (made < wanted) {
             std::thread(&Helpers::help, this, made++).detach();
         }
-        work = &grid;
+        open = &grid;
         members = wanted;
-        busy = wanted;
         round++;
-        changed.notify_all();
         guard.unlock();
+        begun.notify_all();
         grid.work();
         guard.lock();
-        changed.wait(guard, [&] { return busy == 0; });
+        open = nullptr;
+        left.wait(guard, [&] { return busy == 0; });
     }
 
 private:
@@ -77,20 +78,21 @@ private:
         long done = 0;
         std::unique_lock<std::mutex> guard(lock);
         for (;;) {
-            changed.wait(guard, [&] { return round != done; });
+            begun.wait(guard, [&] { return open != nullptr && round != done && index < members; });
             done = round;
-            if (index >= members) continue;
-            Grid* grid = work;
+            Grid* grid = open;
+            busy++;
             guard.unlock();
             grid->work();
             guard.lock();
-            if (--busy == 0) changed.notify_all();
+            if (--busy == 0) left.notify_all();
         }
     }
 
     std::mutex lock;
-    std::condition_variable changed;
-    Grid* work = nullptr;
+    std::condition_variable begun;
+    std::condition_variable left;
+    Grid* open = nullptr;
     int made = 0;
     int members = 0;
     int busy = 0;
@@ -157,6 +159,12 @@ Outcome run(const Kernel& kernel, const LaunchShape& shape, void* const* argumen
         grid.work();
     }
     return grid.outcome;
+}
+
+std::vector<const Kernel*> all_kernels() {
+    std::vector<const Kernel*> all;
+    for (const auto& [name, kernel] : kernels()) all.push_back(&kernel);
+    return all;
 }
 
 const Kernel& kernel_named(const char* name) {

@@ -19,6 +19,7 @@ namespace emulation {
 
 struct Kernel {
     const char* name;
+    const char* file;    // source
     void (*function)();
     void (*invoke)(void (*function)(), void* const* arguments);
     std::vector<size_t> parameter_sizes;
@@ -43,6 +44,7 @@ struct LaunchError : std::runtime_error {
 void register_kernel(Kernel kernel);
 const Kernel* find_kernel(const char* name);
 const Kernel* find_kernel(void (*function)());
+std::vector<const Kernel*> all_kernels();    // in the order of their names
 
 // Runs the grid and returns when all blocks have ended. Shape and arguments must have been checked.
 Outcome run(const Kernel& kernel, const LaunchShape& shape, void* const* arguments);
@@ -69,9 +71,9 @@ constexpr bool PARAMETER = std::is_pointer_v<T> || std::is_same_v<T, long long> 
 
 struct Registration {
     template <class... P>
-    Registration(const char* name, void (*kernel)(P...)) {
+    Registration(const char* name, const char* file, void (*kernel)(P...)) {
         static_assert((PARAMETER<P> && ...), "kernel parameters are pointers, long long, int, float or double");
-        register_kernel({name, reinterpret_cast<void (*)()>(kernel), invoke<P...>, {sizeof(P)...}});
+        register_kernel({name, file, reinterpret_cast<void (*)()>(kernel), invoke<P...>, {sizeof(P)...}});
     }
 };
 
@@ -96,4 +98,4 @@ void launch(void (*kernel)(P...), dim3 grid, dim3 block, size_t dynamic_shared, 
 }  // namespace emulation
 
 #define REGISTER_KERNEL(name) \
-    static const ::emulation::Registration emulation_registration_##name { #name, name }
+    static const ::emulation::Registration emulation_registration_##name { #name, __FILE__, name }
