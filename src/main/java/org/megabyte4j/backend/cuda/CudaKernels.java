@@ -46,7 +46,7 @@ final class CudaKernels {
 
     EmbeddingKernels embedding() {
         if (embedding == null) {
-            embedding = new EmbeddingKernels(loader);
+            embedding = new EmbeddingKernels(loader, elementwise());
         }
         return embedding;
     }

@@ -118,7 +118,7 @@ final class CudaOps implements Ops {
 
     @Override
     public void countTargets(Tensor ids, int ignoredId, Tensor count) {
-        kernels.crossEntropy().countTargets(ids, ignoredId, count, workspace);
+        kernels.crossEntropy().countTargets(ids, ignoredId, count);
     }
 
     @Override
