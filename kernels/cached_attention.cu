@@ -1,7 +1,7 @@
 // Attention with a cache of keys and values, for generation: decoding (one new position) and prefill (a few dozen).
 //
-// qkv [batch * length, (heads + 2 * keyValueHeads) * h]   cache [batch, capacity, 2 * keyValueHeads * h]   past I32 [batch]
-// out [batch * length, heads * h]                         partial F32, see below
+// qkv [batch * length, (heads + 2 * keyValueHeads) * h]   cache [batch, capacity, 2 * keyValueHeads * h]
+// out [batch * length, heads * h]   past I32 [batch]   partial F32, see below
 // Position past + i of a sequence sees positions 0 to past + i. Keys and values of positions from `past` on are read
 // from qkv and copied to the cache on the way: nobody reads there what somebody else is to write, so appending needs no
 // launch of its own. `past` is data (programs are captured as graphs): the grid follows from the capacity, and a block
@@ -20,7 +20,8 @@
 // Bytes:  decoding 2 * keyValueHeads * h * (past + 1) elements of each sequence for one row tile (16 rows), twice that
 //         for 32 rows, ...; with splits also 8h + 8 bytes written and read for each head and split.
 // FLOPs:  4 * heads * h * (past + 1): with 16 heads in bf16 16 FLOP a byte, above the float32 cores' ridge of an H200
-//         (14), far below the tensor cores' (206): bandwidth is the limit in long contexts, launch latency in short ones.
+//         (14), far below the tensor cores' (206).
+// Bound:  bandwidth in long contexts (64 Ki positions of 256 bytes: 16.8 MB, 4 us at 4.3 TB/s), latency in short ones.
 // Numerics: scores, softmax and sums in float32, the softmax online per warp; probabilities are rounded to bf16 as
 //         operands of mma; a masked score never meets exp. Fixed order of all sums for given splits.
 // Source: online softmax, Milakov and Gimelshein 2018 (arXiv 1805.02867); splitting the sequence when decoding:
@@ -495,7 +496,9 @@ __device__ __forceinline__ void attend_on_cores(const T* qkv, T* cache, const in
                 if (WARP * m < sizes.head_size) {
                     float value = element < sizes.head_size ? values[j * stride + element] : 0;
 #pragma unroll
-                    for (int r = 0; r < CORE_ROWS; r++) sum[r][m] = __fmaf_rn(p[(own + r) * STEP + j], value, sum[r][m]);
+                    for (int r = 0; r < CORE_ROWS; r++) {
+                        sum[r][m] = __fmaf_rn(p[(own + r) * STEP + j], value, sum[r][m]);
+                    }
                 }
             }
         }
@@ -587,33 +590,34 @@ __device__ __forceinline__ void combine(const float* partial, T* out, int batch,
 
 }  // namespace
 
-#define SIZE_PARAMETERS                                                                                             \
-    int batch, int length, int heads, int key_value_heads, int head_size, int capacity, int splits, float scale, int alibi
+#define SIZE_PARAMETERS                                                                                        \
+    int batch, int length, int heads, int key_value_heads, int head_size, int capacity, int splits, float scale, \
+        int alibi
 #define SIZES {length, heads, key_value_heads, head_size, capacity, splits, scale, alibi}
 
-#define ATTEND(name, threads, type, call)                                                                          \
-    extern "C" __global__ void __launch_bounds__(threads, 1)                                                       \
-        name(const type* __restrict__ qkv, type* cache, const int* __restrict__ past, type* __restrict__ out,      \
-             float* __restrict__ partial, SIZE_PARAMETERS) {                                                       \
-        call(qkv, cache, past, out, partial, batch, SIZES);                                                        \
-    }                                                                                                              \
+#define ATTEND(name, threads, blocks, type, call)                                                             \
+    extern "C" __global__ void __launch_bounds__(threads, blocks)                                             \
+        name(const type* __restrict__ qkv, type* cache, const int* __restrict__ past, type* __restrict__ out, \
+             float* __restrict__ partial, SIZE_PARAMETERS) {                                                  \
+        call(qkv, cache, past, out, partial, batch, SIZES);                                                   \
+    }                                                                                                         \
     REGISTER_KERNEL(name)
 
-ATTEND(cached_attention_32_bf16, 256, bf16, attend<32>);
-ATTEND(cached_attention_64_bf16, 256, bf16, attend<64>);
-ATTEND(cached_attention_128_bf16, 256, bf16, attend<128>);
-ATTEND(cached_attention_cores_f32, 128, float, attend_on_cores);
-ATTEND(cached_attention_cores_bf16, 128, bf16, attend_on_cores);
+ATTEND(cached_attention_32_bf16, 256, 2, bf16, attend<32>);
+ATTEND(cached_attention_64_bf16, 256, 2, bf16, attend<64>);
+ATTEND(cached_attention_128_bf16, 256, 1, bf16, attend<128>);
+ATTEND(cached_attention_cores_f32, 128, 4, float, attend_on_cores);
+ATTEND(cached_attention_cores_bf16, 128, 4, bf16, attend_on_cores);
 
-#define COMBINE(name, type)                                                                                \
-    extern "C" __global__ void __launch_bounds__(COMBINE_THREADS)                                          \
-        name(const float* __restrict__ partial, type* __restrict__ out, SIZE_PARAMETERS) {                 \
-        if (head_size % 4 == 0) {                                                                          \
-            combine<4>(partial, out, batch, SIZES);                                                        \
-        } else {                                                                                           \
-            combine<1>(partial, out, batch, SIZES);                                                        \
-        }                                                                                                  \
-    }                                                                                                      \
+#define COMBINE(name, type)                                                                \
+    extern "C" __global__ void __launch_bounds__(COMBINE_THREADS)                          \
+        name(const float* __restrict__ partial, type* __restrict__ out, SIZE_PARAMETERS) { \
+        if (head_size % 4 == 0) {                                                          \
+            combine<4>(partial, out, batch, SIZES);                                        \
+        } else {                                                                           \
+            combine<1>(partial, out, batch, SIZES);                                        \
+        }                                                                                  \
+    }                                                                                      \
     REGISTER_KERNEL(name)
 
 COMBINE(cached_attention_combine_f32, float);

@@ -68,9 +68,6 @@ __device__ __forceinline__ void write_rows(const SharedRows<SIZE>& rows, int cou
 constexpr int FORWARD_WARPS = 4;
 
 template <int KEYS, int SIZE>
-constexpr int FORWARD_BLOCK_SHARED = 2 * (2 * KEYS + 16 * FORWARD_WARPS) * SIZE;
-
-template <int KEYS, int SIZE>
 __device__ __forceinline__ void forward_block(const bf16* qkv, bf16* out, float* lse, const Problem& problem) {
     constexpr int CHUNKS = SIZE / CHUNKED;
     constexpr int THREADS = FORWARD_WARPS * WARP;
@@ -195,9 +192,6 @@ __device__ __forceinline__ void forward_block(const bf16* qkv, bf16* out, float*
 // reads rows of 16 bytes, both without bank conflicts.
 constexpr int GROUP = 32;
 constexpr int GROUP_STRIDE = GROUP + 8;
-
-template <int KEYS, int SIZE>
-constexpr int BACKWARD_BLOCK_SHARED = 2 * ((2 * KEYS + 2 * GROUP) * SIZE + KEYS * GROUP_STRIDE);
 
 // What a row of a group is, for the warps that see rows as columns.
 struct RowFacts {

@@ -353,14 +353,16 @@ __device__ __forceinline__ void backward_cores(const T* qkv, const T* out, const
         });
         __syncthreads();
     }
+    // Keys and values have been read for the last time: their gradients take their place on the way out.
 #pragma unroll
     for (int j = 0; j < KEYS; j++) {
-        int position = gradient_key + j;
-        if (gradient && position < tile.positions) {
-            store_four(tile.key(d_qkv, position), gradient_element, problem.head_size, copy.vector, d_keys.sum[j]);
-            store_four(tile.value(d_qkv, position), gradient_element, problem.head_size, copy.vector, d_values.sum[j]);
-        }
+        int at = (gradient_key + j) * stride + gradient_element;
+        if (gradient) store4(keys + at, d_keys.sum[j]);
+        if (gradient) store4(values + at, d_values.sum[j]);
     }
+    __syncthreads();
+    copy.write(keys, keys_here, [&](int i) { return i < tile.positions ? tile.key(d_qkv, i) : nullptr; });
+    copy.write(values, keys_here, [&](int i) { return i < tile.positions ? tile.value(d_qkv, i) : nullptr; });
 }
 
 }  // namespace local_attention

@@ -9,6 +9,8 @@
 
 #include "common/bf16.cuh"
 
+namespace local_attention {
+
 constexpr float LOG2_E = 1.4426950408889634f;
 constexpr float LN_2 = 0.6931471805599453f;
 
@@ -84,7 +86,8 @@ public:
     // Places of a row: in qkv and dQkv, in out and dOut, in lse. Those of a position's key and value.
     template <class T>
     __device__ __forceinline__ T* query(T* qkv, const Row& row) const {
-        return qkv + first_position() * packed_width + (row.position * packed_width + (first_head + row.head) * head_size);
+        int at = row.position * packed_width + (first_head + row.head) * head_size;
+        return qkv + first_position() * packed_width + at;
     }
     template <class T>
     __device__ __forceinline__ T* result(T* out, const Row& row) const {
@@ -130,3 +133,5 @@ private:
 
 // 2^x for x <= 0: what rounding leaves above is cut off, so that a probability computed again never passes 1.
 __device__ __forceinline__ float probability(float x) { return exp2f(min(x, 0.0f)); }
+
+}  // namespace local_attention

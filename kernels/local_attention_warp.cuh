@@ -113,7 +113,7 @@ __device__ __forceinline__ void multiply_rows(const unsigned (&a)[4], const KeyR
 }
 
 template <int KEYS, int SIZE>
-__device__ __forceinline__ void forward(const bf16* qkv, bf16* out, float* lse, const Problem& problem) {
+__device__ __forceinline__ void forward_warp(const bf16* qkv, bf16* out, float* lse, const Problem& problem) {
     constexpr int CHUNKS = SIZE / CHUNKED;
     long long block = blockIdx.x / problem.key_value_heads;
     Tile tile(problem, block * WARPS + warp_index(), blockIdx.x % problem.key_value_heads);
@@ -251,8 +251,8 @@ struct KeyGradient {
 };
 
 template <int KEYS, int SIZE>
-__device__ __forceinline__ void backward(const bf16* qkv, const bf16* out, const float* lse, const bf16* d_out,
-                                         bf16* d_qkv, const Problem& problem) {
+__device__ __forceinline__ void backward_warp(const bf16* qkv, const bf16* out, const float* lse, const bf16* d_out,
+                                              bf16* d_qkv, const Problem& problem) {
     constexpr int CHUNKS = SIZE / CHUNKED;
     long long block = blockIdx.x / problem.key_value_heads;
     Tile tile(problem, block * WARPS + warp_index(), blockIdx.x % problem.key_value_heads);
@@ -301,7 +301,8 @@ __device__ __forceinline__ void backward(const bf16* qkv, const bf16* out, const
             for (int i = 0; i < 4; i++) d_score[part][i] = 0;
 #pragma unroll
             for (int c = 0; c < CHUNKS; c++) {
-                multiply_chunk(d_score[part], d_result[0].chunks[c], d_result[1].chunks[c], values.rows[part].chunks[c]);
+                multiply_chunk(d_score[part], d_result[0].chunks[c], d_result[1].chunks[c],
+                               values.rows[part].chunks[c]);
             }
 #pragma unroll
             for (int i = 0; i < 4; i++) {

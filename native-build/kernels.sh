@@ -31,9 +31,10 @@ if [ "$(cat $out/kernels.stamp 2>/dev/null)" != "$stamp" ]; then
     echo "$stamp" > $out/kernels.stamp
 fi
 
-# Whether a result is older than its source or anything that kernels share.
+# Whether a result is older than its source or any header.
 stale() {
-    [ ! -e "$2" ] || [ -n "$(find "$1" kernels/common -newer "$2" -type f -print 2>/dev/null | head -1)" ]
+    [ ! -e "$2" ] ||
+        [ -n "$(find "$1" kernels -newer "$2" \( -path "$1" -o -name '*.cuh' \) -print 2>/dev/null | head -1)" ]
 }
 
 for target in compute_80 compute_90a; do

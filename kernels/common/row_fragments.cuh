@@ -28,8 +28,15 @@ __device__ __forceinline__ Chunk load_chunk(const bf16* from, bool valid) {
     return chunk;
 }
 
+// To global memory. Spelled out, because nvcc makes four stores of it where it loses sight of the alignment.
 __device__ __forceinline__ void store_chunk(bf16* to, const Chunk& chunk) {
+#ifdef __CUDACC__
+    asm volatile("st.global.v4.b32 [%0], {%1, %2, %3, %4};" ::"l"(__cvta_generic_to_global(to)), "r"(chunk[0]),
+                 "r"(chunk[1]), "r"(chunk[2]), "r"(chunk[3])
+                 : "memory");
+#else
     store_pack<4>(reinterpret_cast<unsigned*>(to), chunk);
+#endif
 }
 
 // d += A B over the 32 elements of a chunk.

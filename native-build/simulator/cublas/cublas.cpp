@@ -196,5 +196,5 @@ CUBLAS_API cublasStatus_t cublasGemmEx(Handle *handle, int32_t transposeA, int32
     work.dType = typeOf(cType);
     work.dLeadingDimension = ldc;
     work.kBlock = 96;
-    return device::enqueue(handle->stream, "cublasGemmEx", work);
+    return device::enqueue(handle->stream, work);
 }

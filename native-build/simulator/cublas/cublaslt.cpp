@@ -398,5 +398,5 @@ CUBLAS_API cublasStatus_t cublasLtMatmul(Handle *handle, Description *x, const f
     work.bias = biased ? x->bias : nullptr;
     work.kBlock = algorithm->kBlock;
     work.partials = needed > 0 ? static_cast<float *>(workspace) : nullptr;
-    return device::enqueue(stream, "cublasLtMatmul", work);
+    return device::enqueue(stream, work);
 }

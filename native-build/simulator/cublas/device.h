@@ -15,7 +15,7 @@ bool hasContext();
 cublasStatus_t enter(const char *function);
 
 // Computes the product when the stream comes to it, or notes it in the graph that is being captured.
-cublasStatus_t enqueue(Stream stream, const char *name, const product::Product &product);
+cublasStatus_t enqueue(Stream stream, const product::Product &product);
 
 // A handle or descriptor came into being or went; a test counts those that are left.
 void created();

@@ -203,6 +203,7 @@ public class ShapeChecks implements Ops {
     public void sample(Tensor logits, Tensor settings, Tensor allowed, Tensor sequences, Tensor positions,
             Tensor forced, Tensor seen, Tensor chosen, Tensor faults) {
         matrix("the logits to sample from", logits);
+        need("the logits to sample from", logits, F32, logits.elements());
         long batch = logits.rows();
         need("the sampling's settings", settings, I32, SamplingSettings.COUNT);
         need("the allowed ids", allowed, I32, logits.columns());

@@ -60,8 +60,8 @@ public enum Blas {
         try {
             return new Opened(JCUBLAS.open(context, kernels).gemm(), first);
         } catch (MissingLibraryException | CublasException e) {
-            throw new MissingLibraryException("no library for matrix products on the GPU works: " + first + ". Nor the"
-                    + " other one: " + e.getMessage(), e);
+            throw new MissingLibraryException("no library for matrix products works here: " + first + ". "
+                    + e.getMessage(), e);
         }
     }
 
@@ -72,7 +72,7 @@ public enum Blas {
         }
         String machine = context.device().name() + ", driver " + CudaDriver.written(context.driver().version())
                 + ", cuBLASLt " + CublasLtGemm.version(library.version());
-        return new CublasLtGemm(context, library, AlgorithmChoice.measured(new AlgorithmTimer(context),
+        return new CublasLtGemm(context, library, AlgorithmChoice.measured(new DeviceTimer(context),
                 new AlgorithmCache(AlgorithmCache.usualFile(), machine)));
     }
 }

@@ -40,7 +40,12 @@ public final class CudaBackend implements Backend {
      * @throws CudaUnavailableException if there is none, no driver, or one that is too old
      */
     public static CudaBackend open() {
-        return open(CudaDriver.open().firstUsable());
+        return open(Blas.AUTO);
+    }
+
+    /** As {@link #open()}, with a certain library for matrix products. */
+    public static CudaBackend open(Blas blas) {
+        return open(CudaDriver.open().firstUsable(), blas);
     }
 
     /**
@@ -71,7 +76,7 @@ public final class CudaBackend implements Backend {
         return open(CudaDriver.open(), 0, blas, true);
     }
 
-    private static CudaBackend open(CudaDriver driver, int ordinal, Blas blas, boolean simulated) {
+    static CudaBackend open(CudaDriver driver, int ordinal, Blas blas, boolean simulated) {
         CudaContext context = CudaContext.open(driver, ordinal);
         try {
             return new CudaBackend(context, blas, simulated);

@@ -15,6 +15,7 @@ import jcuda.driver.CUresult;
 import jcuda.driver.CUstream;
 import jcuda.driver.CUstream_flags;
 import jcuda.driver.JCudaDriver;
+import org.megabyte4j.MegabyteException;
 
 /**
  * A GPU in use by one thread: its primary context, the stream that computes and the stream that copies, and everything
@@ -179,7 +180,7 @@ final class CudaContext implements AutoCloseable {
             return;
         }
         use();
-        CudaException failure = null;
+        MegabyteException failure = null;
         try {
             synchronize();
         } catch (CudaException e) {
@@ -201,11 +202,11 @@ final class CudaContext implements AutoCloseable {
         }
     }
 
-    private static CudaException attempt(AutoCloseable step, CudaException before) {
+    private static MegabyteException attempt(AutoCloseable step, MegabyteException before) {
         try {
             step.close();
             return before;
-        } catch (CudaException e) {
+        } catch (MegabyteException e) {
             return before == null ? e : before;
         } catch (RuntimeException e) {
             throw e;

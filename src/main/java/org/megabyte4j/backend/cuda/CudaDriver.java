@@ -38,7 +38,8 @@ final class CudaDriver {
         return opened != null;
     }
 
-    private static CudaDriver load() {
+    /** As {@link #open()}, asking the driver anew: the simulated one can change. */
+    static CudaDriver load() {
         CudaDriverLibrary library;
         try {
             // Looked for before JCuda, whose classes would be broken for good where the driver is missing.

@@ -72,6 +72,7 @@ final class CudaMemory implements Memory {
             throw new IllegalArgumentException("the tensor " + tensor + " lies on another device");
         }
         if (!memory.open) {
+            context.use();   // that the backend is closed says more
             throw new IllegalStateException("this memory has been freed");
         }
         return memory;

@@ -80,7 +80,7 @@ final class LinearOps {
         products.get(dWeight.size(0), dWeight.size(1), rows, weightGradientForm(x, dOut, dWeight))
                 .run(dOut, x, dWeight, dWeight, null, workspace);
         if (dBias != null) {
-            kernels.elementwise().columnSums(dOut, dBias, workspace);
+            kernels.elementwise().columnSums(dOut, rows, dWeight.size(0), dBias, workspace);
         }
     }
 

@@ -18,16 +18,10 @@ record Ptx(String target, byte[] text) {
     /** What every GPU that is supported can run. */
     static final String LEAST_TARGET = "compute_80";
 
-    private static final String HEADER = """
-            // %s
-            .version 8.0
-            .target sm_80
-            .address_size 64
-            """;
     private static final Pattern VERSION = Pattern.compile("^\\.version\\s+(\\d+)\\.(\\d+)", Pattern.MULTILINE);
 
     /**
-     * The best for a GPU. The simulated one runs the kernels that it was built with, so there a header will do.
+     * The best for a GPU.
      *
      * @throws CudaUnavailableException if this build has none
      */
@@ -35,9 +29,6 @@ record Ptx(String target, byte[] text) {
         Ptx ptx = device.major() == 9 && device.minor() == 0 ? read("compute_90a", file) : null;
         if (ptx == null) {
             ptx = read(LEAST_TARGET, file);
-        }
-        if (ptx == null && SimulatedDevice.isLoaded()) {
-            return new Ptx(LEAST_TARGET, HEADER.formatted(file).getBytes(StandardCharsets.UTF_8));
         }
         if (ptx == null) {
             throw new CudaUnavailableException("this build of megabyte4j has no CUDA kernels (" + file
@@ -69,10 +60,16 @@ record Ptx(String target, byte[] text) {
         return version == null ? "of an unknown version" : version.group(1) + "." + version.group(2);
     }
 
-    /** The first CUDA whose driver knows this version: PTX 8.x came with CUDA 12.x, 9.x with 13.x. */
+    /** The first CUDA whose driver knows this version: PTX 8.x came with CUDA 12, 9.x with CUDA 13. */
     String leastCuda() {
         Matcher version = version(this);
-        return version == null ? "a newer one" : Integer.parseInt(version.group(1)) + 4 + "." + version.group(2);
+        if (version == null) {
+            return "a newer one";
+        }
+        int minor = Integer.parseInt(version.group(2));
+        // There was no CUDA 12.7 with a PTX of its own number: 8.6 came with it, 8.7 with 12.8.
+        boolean shifted = version.group(1).equals("8") && minor >= 6;
+        return Integer.parseInt(version.group(1)) + 4 + "." + (shifted ? minor + 1 : minor);
     }
 
     private static Matcher version(Ptx ptx) {

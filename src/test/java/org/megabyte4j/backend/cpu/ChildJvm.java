@@ -17,12 +17,12 @@ import java.util.stream.Collectors;
  * @param output what it printed, line by line
  * @param errors what it said on standard error
  */
-record ChildJvm(int exit, List<String> output, String errors) {
+public record ChildJvm(int exit, List<String> output, String errors) {
     private static final String CLASS_PATH = System.getProperty("surefire.test.class.path",
             System.getProperty("java.class.path"));
 
     /** @param onClassPath which elements of this process's class path the child gets */
-    static ChildJvm run(List<String> options, Predicate<String> onClassPath, Class<?> program, String... arguments)
+    public static ChildJvm run(List<String> options, Predicate<String> onClassPath, Class<?> program, String... arguments)
             throws IOException, InterruptedException {
         List<String> command = new ArrayList<>(List.of(Path.of(System.getProperty("java.home"), "bin", "java")
                 .toString(), "-Xmx256m", "--enable-native-access=ALL-UNNAMED"));

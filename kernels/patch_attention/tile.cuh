@@ -1,0 +1,191 @@
+// Tiles of bf16 rows in shared memory: how they get there, and how mma's operands come out of them.
+//
+// A row of D elements is D/8 chunks of 16 bytes; eight chunks are the 128 bytes that the 32 banks serve at once.
+// Chunk c of row r lies at place c ^ s(r), with s(r) = r % 8 for D >= 64, (r / 2) % 4 for D = 32, (r / 4) % 2 for
+// D = 16. ldmatrix reads one chunk c of eight consecutive rows at once. Where a row fills the banks (D >= 64) the eight
+// places c ^ r differ in their low three bits. For D = 32 two rows share the banks, the odd one in the upper half, and
+// the four rows of a half have different (r / 2) % 4; for D = 16 four rows do, and the two rows of a quarter have
+// different (r / 4) % 2. So the eight chunks always lie in eight different groups of four banks. A copy writes
+// consecutive chunks of a row, which the XOR only permutes.
+
+#pragma once
+
+#include "../common/async_copy.cuh"
+#include "../common/mma.cuh"
+#include "geometry.cuh"
+
+template <int D>
+__device__ __forceinline__ constexpr int swizzle(int row) {
+    return D >= 64 ? row & 7 : D == 32 ? row >> 1 & 3 : row >> 2 & 1;
+}
+
+template <int D>
+__device__ __forceinline__ int chunk_offset(int row, int chunk) {
+    return row * D + (chunk ^ swizzle<D>(row)) * 8;
+}
+
+// 16 bytes of which `elements` exist; the rest becomes 0. Asynchronous where the alignment allows it.
+__device__ __forceinline__ void copy_chunk(bf16* to, const bf16* from, int elements, bool vectors) {
+    if (vectors) {
+        cp_async_16(to, from, elements > 0);
+        return;
+    }
+    Pack<bf16, 8> chunk;
+#pragma unroll
+    for (int i = 0; i < 8; i++) {
+        chunk[i].bits = 0;
+        if (i < elements) chunk[i] = from[i];
+    }
+    store_pack<8>(to, chunk);
+}
+
+// The block's threads copy COUNT rows of one head from `first` on; rows beyond the sequence become 0.
+template <int D, int COUNT, int THREADS>
+__device__ __forceinline__ void load_rows(bf16* tile, Rows<const bf16> rows, int first, const Work& work, bool vectors) {
+    constexpr int CHUNKS = D / 8;
+    constexpr int AT_ONCE = THREADS / CHUNKS;
+    static_assert(COUNT % AT_ONCE == 0 && AT_ONCE % 8 == 0, "a thread's chunks have the same place in their rows");
+    int row = static_cast<int>(threadIdx.x) / CHUNKS;
+    int chunk = static_cast<int>(threadIdx.x) % CHUNKS;
+    int elements = work.head_size - 8 * chunk;
+    int left = work.length - first - row;
+    const bf16* from = rows.at(first + row) + 8 * chunk;
+    bf16* to = tile + chunk_offset<D>(row, chunk);
+#pragma unroll
+    for (int i = 0; i < COUNT; i += AT_ONCE) {
+        copy_chunk(to + i * D, from, i < left ? elements : 0, vectors);
+        from += AT_ONCE * rows.stride;
+    }
+}
+
+// The same for rows that are heads side by side.
+template <int D, int COUNT, int THREADS>
+__device__ __forceinline__ void load_packed_rows(bf16* tile, Rows<const bf16> rows, const PackedRows& packed,
+                                                 const Work& work, bool vectors) {
+    constexpr int CHUNKS = D / 8;
+    static_assert(COUNT * CHUNKS % THREADS == 0, "every thread copies as many chunks");
+#pragma unroll
+    for (int i = 0; i < COUNT * CHUNKS / THREADS; i++) {
+        int index = static_cast<int>(threadIdx.x) + i * THREADS;
+        int row = index / CHUNKS;
+        int chunk = index % CHUNKS;
+        int position = packed.position_of(row);
+        int elements = position < work.length ? work.head_size - 8 * chunk : 0;
+        const bf16* from = rows.at(position) + packed.head_of(row) * work.head_size + 8 * chunk;
+        copy_chunk(tile + chunk_offset<D>(row, chunk), from, elements, vectors);
+    }
+}
+
+// Writes one chunk to global memory.
+__device__ __forceinline__ void store_chunk(bf16* to, const bf16* from, int elements, bool vectors) {
+    if (vectors) {
+        if (elements > 0) store_pack<8>(to, load_pack<8>(from));
+        return;
+    }
+#pragma unroll
+    for (int i = 0; i < 8; i++) {
+        if (i < elements) to[i] = from[i];
+    }
+}
+
+// A warp writes COUNT rows of a tile, heads side by side, to global memory.
+template <int D, int COUNT>
+__device__ __forceinline__ void store_packed_rows(Rows<bf16> rows, const bf16* tile, int first_row,
+                                                  const PackedRows& packed, const Work& work, bool vectors) {
+    constexpr int CHUNKS = D / 8;
+#pragma unroll
+    for (int i = 0; i < COUNT * CHUNKS / WARP; i++) {
+        int index = lane_index() + i * WARP;
+        int row = first_row + index / CHUNKS;
+        int chunk = index % CHUNKS;
+        int position = packed.position_of(row);
+        int elements = position < work.length ? work.head_size - 8 * chunk : 0;
+        bf16* to = rows.at(position) + packed.head_of(row) * work.head_size + 8 * chunk;
+        store_chunk(to, tile + chunk_offset<D>(row, chunk), elements, vectors);
+    }
+}
+
+// A warp writes COUNT rows of one head, of which the tile's first is at `first`.
+template <int D, int COUNT>
+__device__ __forceinline__ void store_rows(Rows<bf16> rows, const bf16* tile, int first_row, int first,
+                                           const Work& work, bool vectors) {
+    constexpr int CHUNKS = D / 8;
+#pragma unroll
+    for (int i = 0; i < COUNT * CHUNKS / WARP; i++) {
+        int index = lane_index() + i * WARP;
+        int row = first_row + index / CHUNKS;
+        int chunk = index % CHUNKS;
+        int elements = first + row < work.length ? work.head_size - 8 * chunk : 0;
+        store_chunk(rows.at(first + row) + 8 * chunk, tile + chunk_offset<D>(row, chunk), elements, vectors);
+    }
+}
+
+// Which chunk a lane names to ldmatrix, relative to a block of 16 rows and 16 columns.
+template <int D>
+struct LaneChunk {
+    int row_offset;
+    int place;
+
+    __device__ __forceinline__ LaneChunk(int row, int chunk) : row_offset(row * D), place(chunk ^ swizzle<D>(row)) {}
+
+    // Block of rows first_row (a multiple of 16), columns 16 * block.
+    __device__ __forceinline__ const bf16* at(const bf16* tile, int first_row, int block) const {
+        int chunk = 2 * block;  // place < 8: what the XOR does not reach is a constant offset
+        return tile + first_row * D + (chunk & ~7) * 8 + row_offset + ((chunk & 7) ^ place) * 8;
+    }
+};
+
+// Blocks of 16 x 16 as operands, by their rows and columns in the tile:
+//   rows      A[row][column]                                  (m = row, k = column)
+//   columns   B[column][row] of two mma, rows 0-7 and 8-15    (n = row, k = column)
+//   transposed (with _trans) B[row][column] of two mma, columns 0-7 and 8-15    (n = column, k = row)
+template <int D>
+struct Operands {
+    LaneChunk<D> by_rows;
+    LaneChunk<D> by_columns;
+
+    __device__ __forceinline__ Operands()
+        : by_rows(lane_index() & 15, lane_index() >> 4),
+          by_columns((lane_index() & 7) | (lane_index() >> 4 << 3), lane_index() >> 3 & 1) {}
+
+    __device__ __forceinline__ void rows(unsigned (&a)[4], const bf16* tile, int first_row, int block) const {
+        ldmatrix_x4(a, by_rows.at(tile, first_row, block));
+    }
+
+    __device__ __forceinline__ void columns(unsigned (&b0)[2], unsigned (&b1)[2], const bf16* tile, int first_row,
+                                            int block) const {
+        unsigned r[4];
+        ldmatrix_x4(r, by_columns.at(tile, first_row, block));
+        split(b0, b1, r);
+    }
+
+    __device__ __forceinline__ void transposed(unsigned (&b0)[2], unsigned (&b1)[2], const bf16* tile, int first_row,
+                                               int block) const {
+        unsigned r[4];
+        ldmatrix_x4_trans(r, by_rows.at(tile, first_row, block));
+        split(b0, b1, r);
+    }
+
+private:
+    __device__ static __forceinline__ void split(unsigned (&b0)[2], unsigned (&b1)[2], const unsigned (&r)[4]) {
+        b0[0] = r[0];
+        b0[1] = r[1];
+        b1[0] = r[2];
+        b1[1] = r[3];
+    }
+};
+
+// Two neighbouring mma results [16, 8] as the left operand [16, 16] of the next product.
+__device__ __forceinline__ void as_operand(unsigned (&a)[4], const float (&left)[4], const float (&right)[4]) {
+    a[0] = pack_bf16(left[0], left[1]);
+    a[1] = pack_bf16(left[2], left[3]);
+    a[2] = pack_bf16(right[0], right[1]);
+    a[3] = pack_bf16(right[2], right[3]);
+}
+
+// Puts two neighbours of a result into a tile.
+template <int D>
+__device__ __forceinline__ void stage_result(bf16* tile, int row, int column, float left, float right) {
+    unsigned pair = pack_bf16(left, right);
+    *reinterpret_cast<unsigned*>(tile + chunk_offset<D>(row, column / 8) + column % 8) = pair;
+}
