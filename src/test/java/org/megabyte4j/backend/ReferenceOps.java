@@ -403,7 +403,9 @@ final class ReferenceOps implements Ops {
                 id = sampler.choose(SamplingSettings.of(ids(settings)), row, ids(allowed), bits,
                         View.of(sequences).id(b), View.of(positions).id(b));
                 fault = sampler.fault();
-                View.of(seen).set((long) b * words + id / 32, bits[id / 32] | 1 << id % 32);
+                if (fault == 0) {
+                    View.of(seen).set((long) b * words + id / 32, bits[id / 32] | 1 << id % 32);
+                }
             }
             View.of(chosen).set(b, id);
             View.of(faults).set(b, fault);

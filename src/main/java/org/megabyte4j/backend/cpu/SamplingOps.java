@@ -45,7 +45,9 @@ final class SamplingOps {
                 id = sampler.choose(how, row, allowed, seen, numbers.getAtIndex(JAVA_INT_UNALIGNED, b),
                         places.getAtIndex(JAVA_INT_UNALIGNED, b));
                 fault = sampler.fault();
-                bits.setAtIndex(JAVA_INT_UNALIGNED, (long) b * seen.length + (id >> 5), seen[id >> 5] | 1 << id);
+                if (fault == 0) {
+                    bits.setAtIndex(JAVA_INT_UNALIGNED, (long) b * seen.length + (id >> 5), seen[id >> 5] | 1 << id);
+                }
             }
             ids.setAtIndex(JAVA_INT_UNALIGNED, b, id);
             codes.setAtIndex(JAVA_INT_UNALIGNED, b, fault);

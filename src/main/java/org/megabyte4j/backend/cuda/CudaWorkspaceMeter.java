@@ -159,14 +159,14 @@ final class CudaWorkspaceMeter extends ShapeChecks {
             Tensor parameters, Tensor computeCopy, Tensor gradients, Tensor firstMoment, Tensor secondMoment) {
         super.adamW(settings, layout, decays, scalars, clip, parameters, computeCopy, gradients, firstMoment,
                 secondMoment);
-        kernels.optimizer().prepare(layout, decays);
+        kernels.optimizer().prepareRuns(layout, decays);
     }
 
     @Override
     public void adafactor(AdafactorSettings settings, ParameterLayout layout, boolean[] decays, Tensor scalars,
             Clip clip, Tensor parameters, Tensor computeCopy, Tensor gradients, Tensor state) {
         super.adafactor(settings, layout, decays, scalars, clip, parameters, computeCopy, gradients, state);
-        kernels.optimizer().prepare(layout, decays);
+        kernels.optimizer().prepareEntries(layout, decays);
         need(kernels.optimizer().adafactorWorkspaceBytes(layout));
     }
 
@@ -176,6 +176,6 @@ final class CudaWorkspaceMeter extends ShapeChecks {
             Tensor secondMoment, Tensor compensation) {
         super.anyPrecisionAdamW(settings, layout, decays, scalars, clip, parameters, computeCopy, gradients,
                 firstMoment, secondMoment, compensation);
-        kernels.optimizer().prepare(layout, decays);
+        kernels.optimizer().prepareRuns(layout, decays);
     }
 }
