@@ -59,12 +59,12 @@ __device__ __forceinline__ void attention_forward_f32(const float* qkv, float* r
                 if (key <= row[i].position) top[i] = fmaxf(top[i], score[i][j]);
             }
             top[i] = row_max(top[i]);
-            float factor = exp2_approximate(before - top[i]);
+            float factor = fast_exp2(before - top[i]);
             sum[i] *= factor;
 #pragma unroll
             for (int j = 0; j < N / 8; j++) {
                 bool visible = first + thread_x() + 8 * j <= row[i].position;
-                float p = visible ? exp2_approximate(score[i][j] - top[i]) : 0;
+                float p = visible ? fast_exp2(score[i][j] - top[i]) : 0;
                 sum[i] += p;
                 probabilities[(thread_y() + 16 * i) * (N + 4) + thread_x() + 8 * j] = p;
             }
@@ -149,7 +149,7 @@ __device__ __forceinline__ void attention_backward_query_f32(const float* qkv, c
             for (int j = 0; j < N / 8; j++) {
                 int key = first + thread_x() + 8 * j;
                 float x = scaled_score(score[i][j], scale * LOG2_E, row[i].slope, key, row[i].position);
-                float p = key <= row[i].position ? exp2_approximate(fminf(x - lse[i], 0)) : 0;
+                float p = key <= row[i].position ? fast_exp2(fminf(x - lse[i], 0)) : 0;
                 d_scores[(thread_y() + 16 * i) * (N + 4) + thread_x() + 8 * j] = p * (d_score[i][j] - row_delta[i]);
             }
         }
@@ -223,7 +223,7 @@ __device__ __forceinline__ void attention_backward_key_f32(const float* qkv, con
             for (int i = 0; i < R; i++) {
                 int key = first_key + thread_y() + 16 * i;
                 float x = scaled_score(score[i][j], scale * LOG2_E, slope, key, position);
-                float p = exists && key <= position ? exp2_approximate(fminf(x - lse, 0)) : 0;
+                float p = exists && key <= position ? fast_exp2(fminf(x - lse, 0)) : 0;
                 int place = (thread_y() + 16 * i) * (N + 4) + thread_x() + 8 * j;
                 probabilities[place] = p;
                 d_scores[place] = p * (d_score[i][j] - row_delta);
