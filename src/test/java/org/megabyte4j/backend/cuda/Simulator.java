@@ -33,6 +33,7 @@ final class Simulator {
 
     /** Back to what it was when the process began. */
     static void reset() {
+        TestDevice.close();    // its context would end under it
         invoke("simulatorReset", FunctionDescriptor.ofVoid());
     }
 
