@@ -95,6 +95,22 @@ class CrossEntropyKernelsTest {
         }
     }
 
+    /** Whatever the rows hold: the count is of the whole batch. */
+    @ParameterizedTest
+    @ValueSource(ints = {21, 64, 2048})
+    void aCountOfZeroIsNoLossAndNoGradient(int vocabulary) {
+        Map<String, float[]> results = KernelComparison.run(DType.F32, t -> {
+            Tensor logits = t.normal(Double.NaN, 5, vocabulary);
+            Tensor targets = t.ids(vocabulary, 5);
+            Tensor count = t.ints(0);
+            Tensor loss = t.changed("loss", t.values(new float[] {2.5f}, 1));
+            Tensor gradient = t.result("gradient", 5, vocabulary);
+            return ops -> ops.softmaxCrossEntropy(logits, targets, -1, count, loss, gradient, 1);
+        });
+        assertThat(results.get("loss")).containsExactly(2.5f);
+        assertThat(results.get("gradient")).containsOnly(0f);
+    }
+
     /** Logits of any size, the largest and the smallest float32 can hold among them. */
     @ParameterizedTest
     @ValueSource(floats = {1e-30f, 88, 104, 1e4f, 1e38f})
