@@ -8,9 +8,9 @@
 
 #pragma once
 
-#include "common/async_copy.cuh"
-#include "common/row_fragments.cuh"
-#include "local_attention_tile.cuh"
+#include "../common/async_copy.cuh"
+#include "../common/row_fragments.cuh"
+#include "tile.cuh"
 
 namespace local_attention {
 

@@ -7,8 +7,8 @@
 
 #pragma once
 
-#include "common/async_copy.cuh"
-#include "local_attention_tile.cuh"
+#include "../common/async_copy.cuh"
+#include "tile.cuh"
 
 namespace local_attention {
 

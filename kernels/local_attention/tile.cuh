@@ -7,7 +7,7 @@
 
 #pragma once
 
-#include "common/bf16.cuh"
+#include "../common/bf16.cuh"
 
 namespace local_attention {
 

@@ -6,8 +6,8 @@
 
 #pragma once
 
-#include "common/row_fragments.cuh"
-#include "local_attention_tile.cuh"
+#include "../common/row_fragments.cuh"
+#include "tile.cuh"
 
 namespace local_attention {
 
