@@ -7,7 +7,6 @@
 #pragma once
 
 #include "../common/async_copy.cuh"
-#include "../common/fast_math.cuh"
 #include "geometry.cuh"
 #include "tuning.cuh"
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "../common/bf16.cuh"
+#include "../common/fast_math.cuh"
 
 constexpr float LN_2 = 0.6931471805599453f;
 
