@@ -8,7 +8,6 @@ import org.megabyte4j.backend.Ops;
 import org.megabyte4j.backend.OutOfMemoryException;
 import org.megabyte4j.backend.Readback;
 import org.megabyte4j.backend.Recording;
-import org.megabyte4j.ffi.MissingLibraryException;
 import org.megabyte4j.tensor.DType;
 import org.megabyte4j.tensor.Memory;
 import org.megabyte4j.tensor.MemoryPlan;
@@ -31,7 +30,9 @@ public final class CudaBackend implements Backend {
         kernels = new CudaKernels(new KernelLoader(context), blas);
         upload = new Upload(context);
         download = new Download(context);
-        kernels.elementwise();   // whatever is wrong with the PTX is said at once
+        // Whatever is wrong with the PTX or the libraries is said at once, so that --device auto can do without the GPU.
+        kernels.elementwise();
+        kernels.products();
     }
 
     /**
@@ -94,15 +95,7 @@ public final class CudaBackend implements Backend {
     @Override
     public String description() {
         return context.device().description() + ", driver for CUDA " + CudaDriver.written(context.driver().version())
-                + ", " + productsDescription();
-    }
-
-    private String productsDescription() {
-        try {
-            return "matrix products by " + kernels.products().description();
-        } catch (MissingLibraryException e) {
-            return e.getMessage();
-        }
+                + ", matrix products by " + kernels.products().description();
     }
 
     /** For the tests of kernels alone. */

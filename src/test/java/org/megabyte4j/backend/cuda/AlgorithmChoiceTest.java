@@ -35,7 +35,7 @@ class AlgorithmChoiceTest {
 
     @BeforeEach
     void open() {
-        Simulated.assumeBuilt();
+        Simulator.load();
         backend = CudaBackend.openSimulated();
         library = CublasLt.open();
         product = new CublasLtMatmul(library, false, false, new Operand(Type.F32, 16, 32, 256),

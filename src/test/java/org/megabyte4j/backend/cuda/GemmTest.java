@@ -50,7 +50,7 @@ class GemmTest {
 
     @BeforeAll
     static void open() {
-        Simulated.assumeBuilt();
+        Simulator.load();
         BACKENDS.add(CudaBackend.openSimulated(Blas.CUBLASLT));
         BACKENDS.add(CudaBackend.openSimulated(Blas.JCUBLAS));
         for (CudaBackend backend : BACKENDS) {
