@@ -39,6 +39,7 @@ public final class CudaBackend implements Backend {
      * The first GPU that the kernels can run on.
      *
      * @throws CudaUnavailableException if there is none, no driver, or one that is too old
+     * @throws org.megabyte4j.ffi.MissingLibraryException if there is no library for matrix products
      */
     public static CudaBackend open() {
         return open(Blas.AUTO);

@@ -48,7 +48,7 @@ class GemmCallsTest {
 
     /** A backend, and a program that multiplies in all ways. */
     private Runnable program(Blas blas, DType dtype) {
-        backend = CudaBackend.openSimulated(blas);
+        backend = CudaBackend.open(CudaDriver.load(), 0, blas, true);
         plan = new MemoryPlan();
         x = plan.tensor(Category.ACTIVATIONS, "x", dtype, ROWS, IN);
         out = plan.tensor(Category.ACTIVATIONS, "out", dtype, ROWS, OUT);
@@ -194,14 +194,14 @@ class GemmCallsTest {
     @Test
     void aLibraryThatDoesNotStartIsPassedOver() {
         Simulator.fail("cublasLtCreate", 1, 1);
-        backend = CudaBackend.openSimulated(Blas.CUBLASLT);
+        backend = CudaBackend.open(CudaDriver.load(), 0, Blas.CUBLASLT, true);
         assertThat(backend.kernels().products().description()).isEqualTo("cuBLASLt 12.6.4");
     }
 
     @Test
     void ifNoneStartsEachSaysWhy() {
         Simulator.set("FAIL", "cublasLtCreate:1+:1");
-        assertThatThrownBy(() -> CudaBackend.openSimulated(Blas.CUBLASLT)).hasMessage("cuBLASLt cannot be loaded;"
+        assertThatThrownBy(() -> CudaBackend.open(CudaDriver.load(), 0, Blas.CUBLASLT, true)).hasMessage("cuBLASLt cannot be loaded;"
                 + " libcublasLt.so.13: cuBLASLt's cublasLtCreate failed with code 1, CUBLAS_STATUS_NOT_INITIALIZED: the"
                 + " library does not start on this GPU; its version may be newer than the driver, so update the driver or"
                 + " install the version that fits it; libcublasLt.so.12: cuBLASLt's cublasLtCreate failed with code 1,"
