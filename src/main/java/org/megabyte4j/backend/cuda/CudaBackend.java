@@ -47,6 +47,7 @@ public final class CudaBackend implements Backend {
 
     /** As {@link #open()}, with a certain library for matrix products. */
     public static CudaBackend open(Blas blas) {
+        requireReal();
         return open(CudaDriver.open().firstUsable(), blas);
     }
 
@@ -60,7 +61,16 @@ public final class CudaBackend implements Backend {
 
     /** As {@link #open(int)}, with a certain library for matrix products. */
     public static CudaBackend open(int ordinal, Blas blas) {
-        return open(CudaDriver.open(), ordinal, blas, SimulatedDevice.isLoaded());
+        requireReal();
+        return open(CudaDriver.open(), ordinal, blas, false);
+    }
+
+    /** A process has the real libraries or the simulated ones, and those are taken by name alone. */
+    private static void requireReal() {
+        if (SimulatedDevice.isLoaded()) {
+            throw new CudaUnavailableException("this process uses the simulated device, so it cannot use a GPU; start"
+                    + " another one for it");
+        }
     }
 
     /**
