@@ -61,6 +61,7 @@ public final class Trainer implements AutoCloseable {
             begin(dry);
             accumulate(dry);
             update(dry);
+            dry.norm(graph.gradients(), gradientNorm);
             dry.norm(parameters.arena(), weightNorm);
         });
     }
@@ -144,7 +145,9 @@ public final class Trainer implements AutoCloseable {
     }
 
     private void update(Ops on) {
-        on.norm(graph.gradients(), gradientNorm);
+        if (clip.norm() != null) {
+            on.norm(graph.gradients(), gradientNorm);
+        }
         optimizer.step(on, scalars, clip, parameters.arena(), graph.gradients());
     }
 
@@ -155,6 +158,9 @@ public final class Trainer implements AutoCloseable {
 
     /** The global L2 norm of the last step's gradients, before clipping. Waits. */
     public float gradientNorm() {
+        if (clip.norm() == null) {
+            ops.norm(graph.gradients(), gradientNorm);
+        }
         return backend.readFloats(gradientNorm)[0];
     }
 
