@@ -13,8 +13,8 @@ class CudaDriverLibraryTest {
     void aMachineWithoutADriverIsToldWhatToInstall() {
         assertThatThrownBy(() -> CudaDriverLibrary.open(List.of("libcuda-of-nobody.so.1")))
                 .isInstanceOf(MissingLibraryException.class)
-                .hasMessage("NVIDIA's driver cannot be loaded; libcuda-of-nobody.so.1: libcuda-of-nobody.so.1: cannot open"
-                        + " shared object file: No such file or directory; install the driver of your GPU from nvidia.com"
-                        + " or your Linux distribution, or use --device cpu");
+                .hasMessage("NVIDIA's driver cannot be loaded; libcuda-of-nobody.so.1: cannot open shared object file: No"
+                        + " such file or directory; install the driver of your GPU from nvidia.com or your Linux"
+                        + " distribution, or use --device cpu");
     }
 }
