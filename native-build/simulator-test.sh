@@ -19,5 +19,10 @@ native-build/simulator.sh --tests $options
 if ! command -v "${CXX:-g++}" >/dev/null 2>&1 || ! command -v make >/dev/null 2>&1; then
     exit 0    # --if-possible has said why
 fi
-# Faults are part of the tests: the simulated device handles them itself.
-ASAN_OPTIONS=handle_segv=0,handle_sigbus=0,handle_sigfpe=0,detect_leaks=0,use_sigaltstack=0 "$out/self-test" "$@"
+# Faults are part of the tests: the simulated device handles them itself, and says much about them on the way.
+ASAN_OPTIONS=handle_segv=0,handle_sigbus=0,handle_sigfpe=0,detect_leaks=0,use_sigaltstack=0 \
+    "$out/self-test" "$@" 2> "$out/self-test.log" || {
+    status=$?
+    cat "$out/self-test.log" >&2
+    exit $status
+}
