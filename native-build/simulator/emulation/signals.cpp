@@ -69,6 +69,7 @@ void forget_thread_for_signals() {
 }
 
 bool BlockRunner::resume_after_signal(int number, const void* address, void* context) {
+    allow_access(emergency_stack.bottom, emergency_stack.size);    // frames of an earlier fault
     signal_number = number;
     signal_address = address;
     auto* machine = static_cast<ucontext_t*>(context);

@@ -58,7 +58,7 @@ TEST(barriersOrderSharedMemoryInAnyOrderOfThreads) {
 
 // In order, thread i - 1 has always written before thread i reads: only another order shows the missing barrier.
 extern "C" __global__ void test_missing_barrier(int* out) {
-    SHARED int values[64];
+    DYNAMIC_SHARED(int, values);
     int i = static_cast<int>(threadIdx.x);
     values[i] = i;
     out[i] = i == 0 ? 0 : values[i - 1] + 1;
@@ -83,7 +83,7 @@ namespace {
 template <class F>
 int wrong_results(void (*kernel)(int*), F expected) {
     int out[64];
-    emulation::launch(kernel, 1, 64, 0, out);
+    emulation::launch(kernel, 1, 64, 256, out);
     int wrong = 0;
     for (int i = 0; i < 64; i++) wrong += out[i] != expected(i);
     return wrong;
@@ -109,7 +109,7 @@ TEST(aRandomOrderIsTheSameForTheSameSeed) {
     for (const char* schedule : {"random:1", "random:1", "random:2", "random:1"}) {
         Setting setting("MEGABYTE4J_SIMULATOR_SCHEDULE", schedule);
         std::vector<int> out(64);
-        emulation::launch(test_missing_barrier, 1, 64, 0, out.data());
+        emulation::launch(test_missing_barrier, 1, 64, 256, out.data());
         results.insert(out);
     }
     CHECK_EQUAL(results.size(), 2u);
