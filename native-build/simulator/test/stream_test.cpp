@@ -118,6 +118,7 @@ TEST(theLegacyStreamWaitsForBlockingStreamsAndTheyForIt) {
         CHECK_OK(w.increment(nullptr));
         CHECK_OK(w.increment(w.one, 10));    // non-blocking: does not wait
         CHECK_OK(cuStreamSynchronize(w.one));
+        sleep_a_little();
         CHECK_EQUAL(w.value(), 10);
         CHECK_RESULT(cuStreamQuery(nullptr), NOT_READY);
     }
