@@ -93,7 +93,8 @@ product::Type typeOf(int32_t type) {
 // Whether the four layouts describe one product that this library knows.
 cublasStatus_t checkProduct(const Description &x, const Layout &a, const Layout &b, const Layout &c, const Layout &d) {
     for (const Layout *layout : {&a, &b, &c, &d}) {
-        if (layout->rows == 0 || layout->columns == 0 || layout->leadingDimension < static_cast<int64_t>(layout->rows)) {
+        if (layout->rows == 0 || layout->columns == 0 ||
+            layout->leadingDimension < static_cast<int64_t>(layout->rows)) {
             return CUBLAS_STATUS_INVALID_VALUE;
         }
         if (layout->rows > INT32_MAX || layout->columns > INT32_MAX) {

@@ -16,8 +16,8 @@ final class DeviceOptions {
     private String device;
 
     @Option(names = "--blas", paramLabel = "LIBRARY", defaultValue = "auto",
-            description = "What computes the matrix products of a GPU: cublaslt, jcublas, or auto, which is cublaslt where"
-                    + " it loads; default ${DEFAULT-VALUE}.")
+            description = "What computes the matrix products of a GPU: cublaslt, jcublas, or auto, which is cublaslt"
+                    + " where it loads; default ${DEFAULT-VALUE}.")
     private String blas;
 
     @Option(names = "--threads", paramLabel = "N", description = "Threads of the CPU; default is one for each processor.")

@@ -15,6 +15,7 @@ public final class CublasLibrary {
 
     /** As {@link #require()}, under other names. */
     public static void require(List<String> names) {
-        NativeLibrary.open("cuBLAS for JCublas", names, "install cuBLAS of CUDA 12 and put its folder on LD_LIBRARY_PATH");
+        NativeLibrary.open("cuBLAS for JCublas", names,
+                "install cuBLAS of CUDA 12 and put its folder on LD_LIBRARY_PATH");
     }
 }

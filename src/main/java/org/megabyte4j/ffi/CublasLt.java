@@ -77,7 +77,8 @@ public final class CublasLt implements AutoCloseable {
      * @throws MissingLibraryException if there is none; the message has each one tried, with the reason
      */
     public static CublasLt open() {
-        return open(System.getProperty("os.name").startsWith("Windows") ? List.of("cublasLt64_13.dll", "cublasLt64_12.dll")
+        return open(System.getProperty("os.name").startsWith("Windows")
+                ? List.of("cublasLt64_13.dll", "cublasLt64_12.dll")
                 : List.of("libcublasLt.so.13", "libcublasLt.so.12"));
     }
 
@@ -118,7 +119,8 @@ public final class CublasLt implements AutoCloseable {
     long descriptionCreate(int computeType, int scaleType) {
         try (Arena call = Arena.ofConfined()) {
             MemorySegment out = call.allocate(ADDRESS);
-            return made("cublasLtMatmulDescCreate", (int) descriptionCreate.invokeExact(out, computeType, scaleType), out);
+            return made("cublasLtMatmulDescCreate",
+                    (int) descriptionCreate.invokeExact(out, computeType, scaleType), out);
         } catch (Throwable e) {
             throw unexpected("cublasLtMatmulDescCreate", e);
         }
@@ -131,7 +133,8 @@ public final class CublasLt implements AutoCloseable {
     /** Sets an attribute from the bytes at an address of the host. */
     void descriptionSet(long description, int attribute, long value, long bytes) {
         try {
-            check("cublasLtMatmulDescSetAttribute", (int) descriptionSet.invokeExact(description, attribute, value, bytes));
+            check("cublasLtMatmulDescSetAttribute",
+                    (int) descriptionSet.invokeExact(description, attribute, value, bytes));
         } catch (Throwable e) {
             throw unexpected("cublasLtMatmulDescSetAttribute", e);
         }
@@ -160,8 +163,9 @@ public final class CublasLt implements AutoCloseable {
         }
     }
 
-    /** Fills {@code results} with at most {@code wanted} of {@code cublasLtMatmulHeuristicResult_t}; returns how many. */
-    int heuristic(long description, long a, long b, long c, long d, long preference, int wanted, MemorySegment results) {
+    /** Fills {@code results}, at most {@code wanted} of {@code cublasLtMatmulHeuristicResult_t}, and says how many. */
+    int heuristic(long description, long a, long b, long c, long d, long preference, int wanted,
+            MemorySegment results) {
         try (Arena call = Arena.ofConfined()) {
             MemorySegment count = call.allocate(JAVA_INT);
             check("cublasLtMatmulAlgoGetHeuristic", (int) getHeuristic.invokeExact(handle, description, a, b, c, d,
@@ -186,11 +190,11 @@ public final class CublasLt implements AutoCloseable {
     }
 
     /** Enqueues a product; {@code alpha}, {@code beta} and {@code algorithm} are addresses of the host. */
-    void matmul(long description, long alpha, long a, long aLayout, long b, long bLayout, long beta, long c, long cLayout,
-            long d, long dLayout, long algorithm, long workspace, long workspaceBytes, long stream) {
+    void matmul(long description, long alpha, long a, long aLayout, long b, long bLayout, long beta, long c,
+            long cLayout, long d, long dLayout, long algorithm, long workspace, long workspaceBytes, long stream) {
         try {
-            check("cublasLtMatmul", (int) matmul.invokeExact(handle, description, alpha, a, aLayout, b, bLayout, beta, c,
-                    cLayout, d, dLayout, algorithm, workspace, workspaceBytes, stream));
+            check("cublasLtMatmul", (int) matmul.invokeExact(handle, description, alpha, a, aLayout, b, bLayout, beta,
+                    c, cLayout, d, dLayout, algorithm, workspace, workspaceBytes, stream));
         } catch (Throwable e) {
             throw unexpected("cublasLtMatmul", e);
         }

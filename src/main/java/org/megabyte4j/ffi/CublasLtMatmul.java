@@ -10,9 +10,9 @@ import java.util.ArrayList;
 import java.util.List;
 
 /**
- * One product of cuBLASLt, column-major: {@code D = alpha op(A) op(B) + beta C + bias}, float32 accumulation, C laid out
- * as D and possibly D itself, {@code bias} added to each column. Everything the library needs to know of it is made once;
- * {@link #run} then only enqueues, and makes no garbage.
+ * One product of cuBLASLt, column-major: {@code D = alpha op(A) op(B) + beta C + bias}, float32 accumulation, C laid
+ * out as D and possibly D itself, {@code bias} added to each column. Everything the library needs to know of it is made
+ * once; {@link #run} then only enqueues, and makes no garbage.
  *
  * <p>The epilogue is the library's bias. Its GELU is not used: it is the tanh form.
  */
@@ -184,7 +184,11 @@ public final class CublasLtMatmul implements AutoCloseable {
                 prefer(call, preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, workspaceBytes);
                 prefer(call, preference, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK,
                         CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE);
-                prefer(call, preference, CUBLASLT_MATMUL_PREF_IMPL_MASK, ~CUBLASLT_NUMERICAL_IMPL_FLAGS_INPUT_TF32);
+                if (a.type() == Type.F32) {
+                    // Not even where NVIDIA_TF32_OVERRIDE asks for it.
+                    prefer(call, preference, CUBLASLT_MATMUL_PREF_IMPL_MASK,
+                            ~CUBLASLT_NUMERICAL_IMPL_FLAGS_INPUT_TF32);
+                }
                 prefer(call, preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, a.alignment());
                 prefer(call, preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, b.alignment());
                 prefer(call, preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, addendAlignment);

@@ -36,8 +36,8 @@ public final class CublasStatus {
     /** What a code means and what to do, as the end of a sentence. */
     static String advice(int code) {
         return switch (code) {
-            case CUBLAS_STATUS_NOT_INITIALIZED -> "the library does not start on this GPU; its version may be newer than"
-                    + " the driver, so update the driver or install the version that fits it";
+            case CUBLAS_STATUS_NOT_INITIALIZED -> "the library does not start on this GPU; its version may be newer"
+                    + " than the driver, so update the driver or install the version that fits it";
             case CUBLAS_STATUS_ALLOC_FAILED -> "the GPU has no memory left for the library; use a smaller --batch or"
                     + " --seq-len, or end what else uses the GPU";
             case CUBLAS_STATUS_ARCH_MISMATCH -> "the library has no code for this GPU; install a newer version of it";

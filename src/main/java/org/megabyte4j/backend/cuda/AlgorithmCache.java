@@ -22,7 +22,8 @@ import org.slf4j.LoggerFactory;
  *
  * <pre>{@code
  * {"format": 1, "machines": {"NVIDIA H200, driver 13.0, cuBLASLt 13.1.1": {
- *    "64x256x128 NT bf16 to f32, aligned 256 16 0 256 0": {"microseconds": 12.5, "algorithm": ["0000000000000042", ...]}}}}
+ *    "64x256x128 NT bf16 to f32, aligned 256 16 0 256 0":
+ *        {"microseconds": 12.5, "algorithm": ["0000000000000042", ...]}}}}
  * }</pre>
  */
 final class AlgorithmCache {

@@ -30,7 +30,7 @@ public final class CudaBackend implements Backend {
         kernels = new CudaKernels(new KernelLoader(context), blas);
         upload = new Upload(context);
         download = new Download(context);
-        // Whatever is wrong with the PTX or the libraries is said at once, so that --device auto can do without the GPU.
+        // Whatever is wrong with the PTX or the libraries is said at once, so that --device auto can take the CPU.
         kernels.elementwise();
         kernels.products();
     }

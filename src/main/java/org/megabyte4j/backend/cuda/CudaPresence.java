@@ -45,7 +45,8 @@ public final class CudaPresence {
 
     /** True if the driver's library opens, and is not the simulated one, or the kernel shows a device of NVIDIA's. */
     public static boolean isLikely() {
-        return Files.exists(Path.of("/dev/nvidia0")) || Files.exists(Path.of("/proc/driver/nvidia")) || !SimulatedDevice.isLoaded() && libraryOpens();
+        return Files.exists(Path.of("/dev/nvidia0")) || Files.exists(Path.of("/proc/driver/nvidia"))
+                || !SimulatedDevice.isLoaded() && libraryOpens();
     }
 
     private static boolean libraryOpens() {

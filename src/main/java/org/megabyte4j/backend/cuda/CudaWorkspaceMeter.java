@@ -9,8 +9,8 @@ import org.megabyte4j.tensor.ParameterLayout;
 import org.megabyte4j.tensor.Tensor;
 
 /**
- * Computes nothing, but checks shapes, loads the kernels, prepares the matrix products, and notes how much workspace the
- * same calls will need.
+ * Computes nothing, but checks shapes, loads the kernels, prepares the matrix products, and notes how much workspace
+ * the same calls will need.
  */
 final class CudaWorkspaceMeter extends ShapeChecks {
     private final CudaKernels kernels;

@@ -35,7 +35,8 @@ final class DeviceTimer implements AlgorithmTimer {
             return new double[0];
         }
         Layout layout = new Layout(shape, workspaceBytes);
-        try (CudaMemory scratch = new CudaMemory(context, layout.bytes); Event from = new Event(); Event to = new Event()) {
+        try (CudaMemory scratch = new CudaMemory(context, layout.bytes); Event from = new Event();
+                Event to = new Event()) {
             check(JCudaDriver.cuMemsetD8Async(NativeHandles.device(scratch.address()), FILLING, layout.bytes,
                     context.compute()), "cuMemsetD8Async");
             Run run = algorithm -> layout.run(product, algorithm, scratch.address());
@@ -103,7 +104,8 @@ final class DeviceTimer implements AlgorithmTimer {
             a = place(ends, shape.m() * shape.k() * shape.operands().bytes(), shape.alignmentOfA());
             b = place(ends, shape.k() * shape.n() * shape.operands().bytes(), shape.alignmentOfB());
             d = place(ends, shape.m() * shape.n() * shape.result().bytes(), shape.alignmentOfD());
-            c = shape.hasAddend() ? place(ends, shape.m() * shape.n() * shape.result().bytes(), shape.alignmentOfC()) : d;
+            c = shape.hasAddend()
+                    ? place(ends, shape.m() * shape.n() * shape.result().bytes(), shape.alignmentOfC()) : d;
             bias = shape.hasBias() ? place(ends, shape.n() * shape.result().bytes(), shape.alignmentOfBias()) : 0;
             workspace = place(ends, workspaceBytes, (int) BUFFER_ALIGNMENT);
             bytes = ends.getLast();
@@ -111,7 +113,8 @@ final class DeviceTimer implements AlgorithmTimer {
 
         /** How much it takes, more rather than less; some products are beyond what a long can count. */
         static double roughBytes(GemmShape shape, long workspaceBytes) {
-            double operands = ((double) shape.m() * shape.k() + (double) shape.k() * shape.n()) * shape.operands().bytes();
+            double operands = ((double) shape.m() * shape.k() + (double) shape.k() * shape.n())
+                    * shape.operands().bytes();
             double results = ((double) shape.m() * shape.n() * (shape.hasAddend() ? 2 : 1) + shape.n())
                     * shape.result().bytes();
             return operands + results + workspaceBytes + 12 * BUFFER_ALIGNMENT;

@@ -5,9 +5,9 @@ import org.megabyte4j.tensor.DType;
 import org.megabyte4j.tensor.Tensor;
 
 /**
- * What a matrix product looks like, row-major and without gaps: {@code D = alpha op(A) op(B) + beta C + bias} with
- * {@code op(A)} {@code [m, k]}, {@code op(B)} {@code [k, n]}, C and D {@code [m, n]}, the bias {@code [n]} added to each
- * row. A transposed operand is stored the other way round. Products that look the same are prepared once.
+ * What a matrix product looks like, row-major and without gaps: {@code D = op(A) op(B) + C + bias} with {@code op(A)}
+ * {@code [m, k]}, {@code op(B)} {@code [k, n]}, C and D {@code [m, n]}, the bias {@code [n]} added to each row. A
+ * transposed operand is stored the other way round. Products that look the same are prepared once.
  *
  * @param form everything but the sizes, see {@link #form}
  */
@@ -43,8 +43,10 @@ record GemmShape(long m, long n, long k, int form) {
      * @param bias null for none
      */
     static int form(boolean transposeA, boolean transposeB, Tensor a, Tensor b, Tensor c, Tensor d, Tensor bias) {
-        if (a.dtype() != b.dtype() || (c != null && c.dtype() != d.dtype()) || (bias != null && bias.dtype() != d.dtype())
-                || !(a.dtype() == DType.F32 ? d.dtype() == DType.F32 : isBf16(a) && (isBf16(d) || d.dtype() == DType.F32))) {
+        boolean known = a.dtype() == DType.F32 ? d.dtype() == DType.F32
+                : isBf16(a) && (isBf16(d) || d.dtype() == DType.F32);
+        if (!known || a.dtype() != b.dtype() || c != null && c.dtype() != d.dtype()
+                || bias != null && bias.dtype() != d.dtype()) {
             throw new IllegalArgumentException("there is no product of " + a + " and " + b + " into " + d
                     + (c == null ? "" : " with " + c + " added") + (bias == null ? "" : " and the bias " + bias));
         }
@@ -120,8 +122,8 @@ record GemmShape(long m, long n, long k, int form) {
     @Override
     public String toString() {
         return m + "x" + n + "x" + k + " " + (transposeA() ? "T" : "N") + (transposeB() ? "T" : "N") + " "
-                + name(operands()) + " to " + name(result()) + ", aligned " + alignmentOfA() + " " + alignmentOfB() + " "
-                + alignmentOfC() + " " + alignmentOfD() + " " + alignmentOfBias();
+                + name(operands()) + " to " + name(result()) + ", aligned " + alignmentOfA() + " " + alignmentOfB()
+                + " " + alignmentOfC() + " " + alignmentOfD() + " " + alignmentOfBias();
     }
 
     private static String name(DType dtype) {

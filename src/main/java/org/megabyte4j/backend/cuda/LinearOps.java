@@ -3,8 +3,9 @@ package org.megabyte4j.backend.cuda;
 import org.megabyte4j.tensor.Tensor;
 
 /**
- * Linear layers: one product each, and kernels for what the library leaves. A product is prepared in the dry run, by the
- * method beside it, which returns the workspace that it needs; enqueuing it later makes no garbage. No rows are no work.
+ * Linear layers: one product each, and kernels for what the library leaves. A product is prepared in the dry run, by
+ * the method beside it, which returns the workspace that it needs; enqueuing it later makes no garbage. No rows are no
+ * work.
  */
 final class LinearOps {
     private final CudaKernels kernels;

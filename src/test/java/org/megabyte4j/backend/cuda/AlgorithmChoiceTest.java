@@ -73,9 +73,9 @@ class AlgorithmChoiceTest {
         for (int which = 0; which < 5; which++) {
             int[] alignments = {16, 16, 16, 16, 16};
             alignments[which] = 4;
-            try (CublasLtMatmul odd = new CublasLtMatmul(library, false, false, new Operand(Type.F32, 16, 32, alignments[0]),
-                    new Operand(Type.F32, 32, 8, alignments[1]), new Operand(Type.F32, 16, 8, alignments[2]),
-                    alignments[3], alignments[4])) {
+            try (CublasLtMatmul odd = new CublasLtMatmul(library, false, false,
+                    new Operand(Type.F32, 16, 32, alignments[0]), new Operand(Type.F32, 32, 8, alignments[1]),
+                    new Operand(Type.F32, 16, 8, alignments[2]), alignments[3], alignments[4])) {
                 assertThat(odd.algorithms(8, WORKSPACE)).extracting(Algorithm::id).containsExactly(21, 22);
             }
         }
@@ -97,7 +97,8 @@ class AlgorithmChoiceTest {
 
     @Test
     void whatDoesNotRunIsNotTaken() {
-        assertThat(measuring(Double.POSITIVE_INFINITY, 2e-6, 3e-6).choose(SHAPE, product, WORKSPACE).id()).isEqualTo(21);
+        double never = Double.POSITIVE_INFINITY;
+        assertThat(measuring(never, 2e-6, 3e-6).choose(SHAPE, product, WORKSPACE).id()).isEqualTo(21);
     }
 
     @Test

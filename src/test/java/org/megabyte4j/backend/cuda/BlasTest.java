@@ -15,11 +15,12 @@ import org.megabyte4j.backend.cpu.ChildJvm;
 
 /** Which library computes products, and what is said where one is missing. Each in a process of its own. */
 class BlasTest {
-    private static final String NO_CUBLASLT = "cuBLASLt cannot be loaded; libcublasLt.so.13: cannot open shared object file:"
-            + " No such file or directory; libcublasLt.so.12: cannot open shared object file: No such file or directory;"
-            + " install cuBLAS of CUDA 12 or 13 and put its folder on LD_LIBRARY_PATH";
-    private static final String NO_CUBLAS = "cuBLAS for JCublas cannot be loaded; libcublas.so.12: cannot open shared object"
-            + " file: No such file or directory; install cuBLAS of CUDA 12 and put its folder on LD_LIBRARY_PATH";
+    private static final String NOT_FOUND = "cannot open shared object file: No such file or directory; ";
+    private static final String NO_CUBLASLT = "cuBLASLt cannot be loaded; libcublasLt.so.13: " + NOT_FOUND
+            + "libcublasLt.so.12: " + NOT_FOUND
+            + "install cuBLAS of CUDA 12 or 13 and put its folder on LD_LIBRARY_PATH";
+    private static final String NO_CUBLAS = "cuBLAS for JCublas cannot be loaded; libcublas.so.12: " + NOT_FOUND
+            + "install cuBLAS of CUDA 12 and put its folder on LD_LIBRARY_PATH";
 
     @TempDir
     Path folder;

@@ -22,7 +22,7 @@ import org.megabyte4j.tensor.MemoryPlan;
 import org.megabyte4j.tensor.MemoryPlan.Category;
 import org.megabyte4j.tensor.Tensor;
 
-/** How the libraries of matrix products are called: without garbage, within graphs, every failure seen, all given back. */
+/** How the libraries of matrix products are called: without garbage, in graphs, every failure seen, all given back. */
 class GemmCallsTest {
     private static final int ROWS = 9;
     private static final int IN = 16;
@@ -106,7 +106,8 @@ class GemmCallsTest {
         Simulator.resetCalls();
         step.run();
         for (String waiting : List.of("cuMemAlloc", "cuMemFree", "cuStreamSynchronize", "cuCtxSynchronize",
-                "cuEventSynchronize", "cuMemAllocAsync", "cublasLtMatmulAlgoGetHeuristic", "cublasLtMatmulDescCreate")) {
+                "cuEventSynchronize", "cuMemAllocAsync", "cublasLtMatmulAlgoGetHeuristic",
+                "cublasLtMatmulDescCreate")) {
             assertThat(Simulator.calls(waiting)).as(waiting).isZero();
         }
         assertThat(Simulator.calls(blas == Blas.CUBLASLT ? "cublasLtMatmul" : "cublasGemmEx")).isEqualTo(4);
@@ -149,8 +150,8 @@ class GemmCallsTest {
         Runnable step = program(Blas.CUBLASLT, DType.F32);
         Simulator.fail("cublasLtMatmul", 1, 13);
         assertThatThrownBy(step::run).isInstanceOf(CublasException.class).hasMessage("cuBLASLt's cublasLtMatmul failed"
-                + " with code 13, CUBLAS_STATUS_EXECUTION_FAILED: the product could not be launched, as after a fault of an"
-                + " earlier kernel; start again, from the last checkpoint if there is one");
+                + " with code 13, CUBLAS_STATUS_EXECUTION_FAILED: the product could not be launched, as after a fault"
+                + " of an earlier kernel; start again, from the last checkpoint if there is one");
     }
 
     @Test
@@ -158,8 +159,8 @@ class GemmCallsTest {
         Runnable step = program(Blas.JCUBLAS, DType.F32);
         Simulator.fail("cublasGemmEx", 1, 14);
         assertThatThrownBy(step::run).isInstanceOf(CublasException.class).hasMessage("cuBLAS's cublasGemmEx failed with"
-                + " code 14, CUBLAS_STATUS_INTERNAL_ERROR: this should not happen; report it as a bug, with the version of"
-                + " the library");
+                + " code 14, CUBLAS_STATUS_INTERNAL_ERROR: this should not happen; report it as a bug, with the version"
+                + " of the library");
     }
 
     /** Whatever call fails while a product is prepared, the failure is seen and nothing is left behind. */
@@ -167,8 +168,9 @@ class GemmCallsTest {
     @EnumSource(mode = Mode.EXCLUDE, names = "AUTO")
     void everyStatusIsCheckedAndNothingIsLeftAfterAFailure(Blas blas) {
         long before = Simulator.live("handles");
-        List<String> functions = blas == Blas.CUBLASLT ? List.of("cublasLtMatmulDescCreate", "cublasLtMatrixLayoutCreate",
-                "cublasLtMatmulDescSetAttribute", "cublasLtMatmulPreferenceCreate", "cublasLtMatmulPreferenceSetAttribute",
+        List<String> functions = blas == Blas.CUBLASLT
+                ? List.of("cublasLtMatmulDescCreate", "cublasLtMatrixLayoutCreate", "cublasLtMatmulDescSetAttribute",
+                "cublasLtMatmulPreferenceCreate", "cublasLtMatmulPreferenceSetAttribute",
                 "cublasLtMatmulAlgoGetHeuristic", "cublasLtMatmulAlgoConfigGetAttribute", "cublasLtMatmul")
                 : List.of("cublasCreate_v2", "cublasGetVersion_v2", "cublasSetStream_v2", "cublasSetMathMode",
                         "cublasSetAtomicsMode", "cublasSetWorkspace_v2", "cublasGemmEx");
@@ -201,12 +203,11 @@ class GemmCallsTest {
     @Test
     void ifNoneStartsEachSaysWhy() {
         Simulator.set("FAIL", "cublasLtCreate:1+:1");
-        assertThatThrownBy(() -> CudaBackend.open(CudaDriver.load(), 0, Blas.CUBLASLT, true)).hasMessage("cuBLASLt cannot be loaded;"
-                + " libcublasLt.so.13: cuBLASLt's cublasLtCreate failed with code 1, CUBLAS_STATUS_NOT_INITIALIZED: the"
-                + " library does not start on this GPU; its version may be newer than the driver, so update the driver or"
-                + " install the version that fits it; libcublasLt.so.12: cuBLASLt's cublasLtCreate failed with code 1,"
-                + " CUBLAS_STATUS_NOT_INITIALIZED: the library does not start on this GPU; its version may be newer than"
-                + " the driver, so update the driver or install the version that fits it; install cuBLAS of CUDA 12 or 13"
-                + " and put its folder on LD_LIBRARY_PATH");
+        String reason = "cuBLASLt's cublasLtCreate failed with code 1, CUBLAS_STATUS_NOT_INITIALIZED: the library does"
+                + " not start on this GPU; its version may be newer than the driver, so update the driver or install"
+                + " the version that fits it; ";
+        assertThatThrownBy(() -> CudaBackend.open(CudaDriver.load(), 0, Blas.CUBLASLT, true))
+                .hasMessage("cuBLASLt cannot be loaded; libcublasLt.so.13: " + reason + "libcublasLt.so.12: " + reason
+                        + "install cuBLAS of CUDA 12 or 13 and put its folder on LD_LIBRARY_PATH");
     }
 }
