@@ -101,7 +101,7 @@ __device__ __forceinline__ void embed(const int* ids, Shift shift, int padId, in
 }
 
 #define EMBED(suffix, T)                                                                                      \
-    extern "C" __global__ void __launch_bounds__(ELEMENT_THREADS)                                             \
+    extern "C" __global__ void __launch_bounds__(ELEMENT_THREADS, 6)                                          \
         embed_##suffix(const int* ids, long long distance, long long period, int padId, int vocabulary,       \
                        int length, const T* table, const T* positions, const T* addend, T* out,               \
                        long long count, int dim) {                                                            \

@@ -7,6 +7,8 @@
 
 #pragma once
 
+#include <cstring>
+
 #include "bf16.cuh"
 
 constexpr int ELEMENT_THREADS = 256;
@@ -30,28 +32,51 @@ __device__ __forceinline__ void for_each_element(long long count, bool vectors, 
     }
 }
 
+// A vector's values as floats, and floats as a vector. Two bf16 share a register, which one instruction rounds into.
+template <int N, class T>
+__device__ __forceinline__ void unpack(const Pack<T, N>& pack, float* values) {
+    if constexpr (sizeof(T) == 2 && N % 2 == 0) {
+        unsigned pairs[N / 2];
+        memcpy(pairs, &pack, sizeof pairs);
+#pragma unroll
+        for (int i = 0; i < N / 2; i++) {
+            values[2 * i] = low_bf16(pairs[i]);
+            values[2 * i + 1] = high_bf16(pairs[i]);
+        }
+    } else {
+#pragma unroll
+        for (int i = 0; i < N; i++) values[i] = to_float(pack[i]);
+    }
+}
+
+template <class T, int N>
+__device__ __forceinline__ Pack<T, N> packed(const float* values) {
+    Pack<T, N> pack;
+    if constexpr (sizeof(T) == 2 && N % 2 == 0) {
+        unsigned pairs[N / 2];
+#pragma unroll
+        for (int i = 0; i < N / 2; i++) pairs[i] = pack_bf16(values[2 * i], values[2 * i + 1]);
+        memcpy(&pack, pairs, sizeof pairs);
+    } else {
+#pragma unroll
+        for (int i = 0; i < N; i++) pack[i] = from_float<T>(values[i]);
+    }
+    return pack;
+}
+
 // N values as floats: 16-byte accesses, one for N = 16 / sizeof(T), two where a neighbour's dtype is half as wide.
 template <int N, class T>
 __device__ __forceinline__ void load_floats(const T* from, float (&values)[N]) {
     constexpr int M = N < PACKED<T> ? N : PACKED<T>;
 #pragma unroll
-    for (int i = 0; i < N; i += M) {
-        Pack<T, M> pack = load_pack<M>(from + i);
-#pragma unroll
-        for (int k = 0; k < M; k++) values[i + k] = to_float(pack[k]);
-    }
+    for (int i = 0; i < N; i += M) unpack(load_pack<M>(from + i), values + i);
 }
 
 template <int N, class T>
 __device__ __forceinline__ void store_floats(T* to, const float (&values)[N]) {
     constexpr int M = N < PACKED<T> ? N : PACKED<T>;
 #pragma unroll
-    for (int i = 0; i < N; i += M) {
-        Pack<T, M> pack;
-#pragma unroll
-        for (int k = 0; k < M; k++) pack[k] = from_float<T>(values[i + k]);
-        store_pack<M>(to + i, pack);
-    }
+    for (int i = 0; i < N; i += M) store_pack<M>(to + i, packed<T, M>(values + i));
 }
 
 template <class T>

@@ -46,20 +46,15 @@ __device__ __forceinline__ void for_each_pack(int index, int columns, Action act
     }
 }
 
-// Loads into, or stores from, values[i .. i+N-1].
+// Loads into, or stores from, values[0 .. N-1].
 template <int N, class T>
 __device__ __forceinline__ void load_part(const T* from, float* values) {
-    Pack<T, N> pack = load_pack<N>(from);
-#pragma unroll
-    for (int k = 0; k < N; k++) values[k] = to_float(pack[k]);
+    unpack(load_pack<N>(from), values);
 }
 
 template <int N, class T>
 __device__ __forceinline__ void store_part(T* to, const float* values) {
-    Pack<T, N> pack;
-#pragma unroll
-    for (int k = 0; k < N; k++) pack[k] = from_float<T>(values[k]);
-    store_pack<N>(to, pack);
+    store_pack<N>(to, packed<T, N>(values));
 }
 
 // This thread's part of a row; what lies beyond the row is `filler`.
