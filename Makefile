@@ -7,7 +7,7 @@ DIST = dist/megabyte4j-$(VERSION)
 PEER_PYTHON = python3
 GOLDEN = ../shared/golden
 
-.PHONY: help demo test kernels simulator bench compare dist clean
+.PHONY: help demo test kernels simulator test-kernels-asan bench compare dist clean
 
 # What make demo learns from and for how long; its run folder.
 DATA = demo
@@ -20,6 +20,8 @@ help:
 	@echo "make test   builds everything and runs all tests"
 	@echo "make kernels    compiles the CUDA kernels to PTX and counts their registers; needs nvcc"
 	@echo "make simulator  builds the simulated CUDA device for the tests and --device simulated; needs g++"
+	@echo "make test-kernels-asan"
+	@echo "            runs the tests of the CUDA kernels on the simulated device under AddressSanitizer; some with TESTS=GeluKernelsTest"
 	@echo "make bench  runs the micro-benchmarks; some of them with BENCH_ARGS=\"Linear -f 1 -wi 1 -i 3\""
 	@echo "make compare PEER_PYTHON=peer/bin/python"
 	@echo "            times it against PyTorch into docs/benchmarks.md; COMPARE_ARGS=\"--rounds 3 --cases train-small\""
@@ -36,7 +38,7 @@ demo:
 
 test:
 	native-build/kernels.sh --if-possible
-	if [ -x native-build/simulator.sh ]; then native-build/simulator.sh --if-possible; fi
+	native-build/simulator-test.sh --if-possible
 	$(MAVEN) -f reactor.xml verify
 
 kernels:
@@ -44,6 +46,10 @@ kernels:
 
 simulator:
 	native-build/simulator.sh
+
+test-kernels-asan:
+	native-build/kernels.sh --if-possible
+	native-build/test-kernels-asan.sh $(TESTS)
 
 bench:
 	$(MAVEN) --quiet -f reactor.xml -DskipTests -Prun package

@@ -29,13 +29,12 @@
 
 #include "common/platform.cuh"
 
-#include "common/async_copy.cuh"
+#include "common/fast_math.cuh"
 #include "common/reduce.cuh"
 #include "common/row_fragments.cuh"
 
 namespace {
 
-constexpr float LOG2_E = 1.4426950408889634f;
 constexpr int TILE = 16;  // rows of a block
 
 struct Sizes {
@@ -179,7 +178,7 @@ struct Running {
         float before = largest[half];
         largest[half] = max(before, candidate);
         float subtract = largest[half] == -INFINITY ? 0 : largest[half];
-        scale(half, exp2f(before - subtract));
+        scale(half, fast_exp2(before - subtract));
         return subtract;
     }
     __device__ __forceinline__ void scale(int half, float factor) {
@@ -215,7 +214,7 @@ struct Running {
         for (int half = 0; half < 2; half++) {
             float other = slot[(16 * CHUNKS + 2 + half) * WARP];
             float subtract = raise(half, other);
-            factor[half] = exp2f(other - subtract);
+            factor[half] = fast_exp2(other - subtract);
             weight[half] += factor[half] * slot[(16 * CHUNKS + half) * WARP];
         }
 #pragma unroll
@@ -316,7 +315,7 @@ __device__ __forceinline__ void attend(const bf16* qkv, bf16* cache, const int* 
             for (int n = 0; n < 2; n++) {
 #pragma unroll
                 for (int i = 2 * half; i < 2 * half + 2; i++) {
-                    s[n][i] = exp2f(s[n][i] - subtract);
+                    s[n][i] = fast_exp2(s[n][i] - subtract);
                     running.weight[half] += s[n][i];  // a lane's share; lanes are added at the end
                 }
             }
@@ -480,8 +479,8 @@ __device__ __forceinline__ void attend_on_cores(const T* qkv, T* cache, const in
             float before = largest[r];
             largest[r] = max(before, warp_max(s[r]));
             float subtract = largest[r] == -INFINITY ? 0 : largest[r];
-            float factor = exp2f(before - subtract);
-            s[r] = exp2f(s[r] - subtract);
+            float factor = fast_exp2(before - subtract);
+            s[r] = fast_exp2(s[r] - subtract);
             weight[r] = weight[r] * factor + warp_sum(s[r]);
             p[(own + r) * STEP + lane] = s[r];
 #pragma unroll
@@ -545,7 +544,7 @@ __device__ __forceinline__ Pack<float, WIDTH> combined(const float* results, con
     for (int split = group; split < sizes.splits; split += groups) {
         // A split that saw nothing has written no results.
         if (statistics[2 * split + 1] > 0) {
-            float factor = exp2f(statistics[2 * split] - largest);
+            float factor = fast_exp2(statistics[2 * split] - largest);
             Pack<float, WIDTH> value = load_pack<WIDTH>(results + static_cast<long long>(split) * sizes.head_size);
 #pragma unroll
             for (int i = 0; i < WIDTH; i++) sum[i] = __fmaf_rn(factor, value[i], sum[i]);
@@ -567,7 +566,7 @@ __device__ __forceinline__ void combine(const float* partial, T* out, int batch,
     largest = block_max<COMBINE_THREADS>(largest);
     float weight = 0;
     for (int i = threadIdx.x; i < sizes.splits; i += COMBINE_THREADS) {
-        weight += exp2f(statistics[2 * i] - largest) * statistics[2 * i + 1];
+        weight += fast_exp2(statistics[2 * i] - largest) * statistics[2 * i + 1];
     }
     weight = block_sum<COMBINE_THREADS>(weight);
 

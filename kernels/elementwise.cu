@@ -8,7 +8,8 @@
 // Launch: the first three one thread per 16 bytes, four times: grid ceil(elements / (1024 N)), block 256, with N = 8
 // for 16-bit elements and casts, 4 for 32-bit ones. column_sums: a block of 256 threads is `lanes` packs wide and
 // 256 / lanes rows high; grid (strips of lanes * N columns, parts of rows); its sums over a part lie in the workspace
-// [parts, columns] until add_column_sums (grid ceil(columns / 32), block 1024) adds them up.
+// [parts, columns] until add_column_sums (grid ceil(columns / 32), block 1024) adds them up. A single part needs no
+// second stage.
 // Bytes:  each operand once; the parts of column_sums are 8 bytes per column and part more.
 // FLOPs:  at most one per element.
 // Numerics: casts round to nearest even. Column sums are float32: a thread adds the rows of its part that are
@@ -143,10 +144,11 @@ REGISTER_KERNEL(add_bias_bf16);
 
 constexpr int COLUMN_THREADS = 256;
 
-// Sums of this block's rows and columns into its part of `partials`. `scratch` is shared, COLUMN_THREADS * N floats.
+// Sums of this block's rows and columns into its part of `partials`, or with `add` added to the only part. `scratch` is
+// shared, COLUMN_THREADS * N floats.
 template <int N, class T>
 __device__ __forceinline__ void sum_part(const T* x, long long rows, long long columns, int lanes,
-                                         long long rows_per_part, float* partials, float* scratch) {
+                                         long long rows_per_part, float* partials, int add, float* scratch) {
     int thread = static_cast<int>(threadIdx.x);
     int lane = thread % lanes;
     int height = COLUMN_THREADS / lanes;
@@ -172,33 +174,34 @@ __device__ __forceinline__ void sum_part(const T* x, long long rows, long long c
         if (at >= columns) continue;
         float sum = 0;
         for (int h = 0; h < height; h++) sum += scratch[i % N * COLUMN_THREADS + h * lanes + i / N];
-        partials[blockIdx.y * columns + at] = sum;
+        float* to = partials + blockIdx.y * columns + at;
+        *to = add ? *to + sum : sum;
     }
 }
 
 // `vectors`: whether rows can be read 16 bytes at a time; the grid's width counts on it.
 template <class T>
 __device__ __forceinline__ void column_sums(const T* x, long long rows, long long columns, int lanes, int vectors,
-                                            long long rows_per_part, float* partials) {
+                                            long long rows_per_part, float* partials, int add) {
     SHARED float scratch[COLUMN_THREADS * PACKED<T>];
     if (vectors) {
-        sum_part<PACKED<T>>(x, rows, columns, lanes, rows_per_part, partials, scratch);
+        sum_part<PACKED<T>>(x, rows, columns, lanes, rows_per_part, partials, add, scratch);
     } else {
-        sum_part<1>(x, rows, columns, lanes, rows_per_part, partials, scratch);
+        sum_part<1>(x, rows, columns, lanes, rows_per_part, partials, add, scratch);
     }
 }
 
 extern "C" __global__ void __launch_bounds__(COLUMN_THREADS)
     column_sums_f32(const float* x, long long rows, long long columns, int lanes, int vectors,
-                    long long rows_per_part, float* partials) {
-    column_sums(x, rows, columns, lanes, vectors, rows_per_part, partials);
+                    long long rows_per_part, float* partials, int add) {
+    column_sums(x, rows, columns, lanes, vectors, rows_per_part, partials, add);
 }
 REGISTER_KERNEL(column_sums_f32);
 
 extern "C" __global__ void __launch_bounds__(COLUMN_THREADS)
     column_sums_bf16(const bf16* x, long long rows, long long columns, int lanes, int vectors,
-                     long long rows_per_part, float* partials) {
-    column_sums(x, rows, columns, lanes, vectors, rows_per_part, partials);
+                     long long rows_per_part, float* partials, int add) {
+    column_sums(x, rows, columns, lanes, vectors, rows_per_part, partials, add);
 }
 REGISTER_KERNEL(column_sums_bf16);
 

@@ -16,7 +16,7 @@
 // The gradient of the positions is the column sums of dOut as [B, T dim]: column_sums of elementwise.cu.
 // Launch: forward elementwise, block 256. count, sort: grid ceil(B T / 512), block 256. offsets: grid ceil(V / 32),
 //         block 1024. starts: one block of 1024. tiles: a warp per tile and 32 packs, block 128. add_shares: grid
-//         (V, ceil(dim / 32)), block 1024.
+//         (V, ceil(dim / 32)), block 256.
 // Bytes:  forward dim T per position (2 with an addend) and 4 for the id, tables from the second-level cache;
 //         backward dim T per position, 20 to sort it, 8 dim / 64 at most for shares, and V dim 8 for dTable.
 // Numerics: float32 sums in an order that the ids fix.
@@ -297,10 +297,12 @@ __device__ __forceinline__ void add_tiles(const T* dOut, const int2* sorted, con
 TILES(f32, float)
 TILES(bf16, bf16)
 
+constexpr int SHARE_GROUPS = 8;  // most ids have a few shares, if any
+
 // Adds to dTable[id] the shares of the tiles that its positions are spread over, if they are more than one.
-extern "C" __global__ void __launch_bounds__(SUM_COLUMNS * SUM_GROUPS)
+extern "C" __global__ void __launch_bounds__(SUM_COLUMNS * SHARE_GROUPS)
     embedding_add_shares(const float* shares, const int* starts, float* dTable, int dim) {
-    SHARED float of_group[SUM_GROUPS][SUM_COLUMNS + 1];
+    SHARED float of_group[SHARE_GROUPS][SUM_COLUMNS + 1];
     long long id = blockIdx.x;
     long long first = starts[id] / TILE;
     long long last = (starts[id + 1] - 1) / TILE;

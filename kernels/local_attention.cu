@@ -3,17 +3,17 @@
 // qkv, dQkv [patches * P, (heads + 2 * keyValueHeads) * h]   queries, then keys, then values
 // out, dOut [patches * P, heads * h]   lse F32 [patches, heads, P], log-sum-exp of the scores in nats
 // The queries of all heads that share a key/value head are the rows of one tile, whose keys and values are loaded once;
-// several patches of fewer than 8 (16, 32) positions share a tile (local_attention_tile.cuh). Backward computes the
+// several patches of fewer than 8 (16, 32) positions share a tile (local_attention/tile.cuh). Backward computes the
 // scores again from lse, and sum(out * dOut) itself. Three ways, chosen by LocalAttentionKernels.java:
 //
 //   local_attention_{forward,backward}_warp_{8,16}_{32,64,128}_bf16    P up to 8 or 16: a tile in a warp's registers,
-//       16-byte loads that are operands of mma at once, no shared memory, no barrier (local_attention_warp.cuh).
+//       16-byte loads that are operands of mma at once, no shared memory, no barrier (local_attention/warp.cuh).
 //       Grid keyValueHeads * ceil(tiles / 4), the head running fastest; block 128.
 //   local_attention_{forward,backward}_block_{32,64}_{32,64,128}_bf16  P up to 32 or 64: keys and values in shared
-//       memory, mma (local_attention_block.cuh). Grid keyValueHeads * tiles; block 128, backward 2 * keys; dynamic
+//       memory, mma (local_attention/block.cuh). Grid keyValueHeads * tiles; block 128, backward 2 * keys; dynamic
 //       shared memory 4 * (keys + 32) * size bytes, backward 4 * (keys + 32) * size + 80 * keys.
 //   local_attention_{forward,backward}_cores_..._{f32,bf16}            everything: float32 arithmetic
-//       (local_attention_cores.cuh), tiles of 8 keys at least. Grid keyValueHeads * tiles; block 4 * keys, keys rounded
+//       (local_attention/cores.cuh), tiles of 8 keys at least. Grid keyValueHeads * tiles; block 4 * keys, keys rounded
 //       up to a multiple of 8; dynamic shared memory: see there. Elements four at a time where alignment allows.
 // The first two take head sizes that are multiples of 8 and addresses that are multiples of 16. They use mma for every
 // P: it costs nothing to leave the float32 cores free where loads are the limit.
@@ -34,9 +34,9 @@
 
 #include "common/platform.cuh"
 
-#include "local_attention_block.cuh"
-#include "local_attention_cores.cuh"
-#include "local_attention_warp.cuh"
+#include "local_attention/block.cuh"
+#include "local_attention/cores.cuh"
+#include "local_attention/warp.cuh"
 
 #define PROBLEM_PARAMETERS                                                                                  \
     long long patches, int length, int heads, int key_value_heads, int head_size, int patches_per_tile, float scale, \

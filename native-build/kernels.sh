@@ -27,19 +27,22 @@ flags="-std=c++17 -O3 -Ikernels"
 stamp="$("$nvcc" --version | tail -1); $flags"
 mkdir -p "$ptx/compute_80" "$ptx/compute_90a" $out/resources
 if [ "$(cat $out/kernels.stamp 2>/dev/null)" != "$stamp" ]; then
-    rm -f "$ptx"/*/*.ptx $out/resources/*
+    rm -f "$ptx"/*/*.ptx "$ptx"/*/*.d $out/resources/*
     echo "$stamp" > $out/kernels.stamp
 fi
 
-# Whether a result is older than its source or any header.
+# Whether a result is older than its source or a header that this includes, which nvcc has listed beside it.
 stale() {
-    [ ! -e "$2" ] ||
-        [ -n "$(find "$1" kernels -newer "$2" \( -path "$1" -o -name '*.cuh' \) -print 2>/dev/null | head -1)" ]
+    [ -e "$1" ] && [ -e "$1.d" ] || return 0
+    for file in $(sed 's/^[^:]*://; s/\\$//' "$1.d"); do
+        [ "$file" -ot "$1" ] || return 0
+    done
+    return 1
 }
 
 for target in compute_80 compute_90a; do
     for result in "$ptx/$target"/*.ptx; do
-        [ -e "kernels/$(basename "$result" .ptx).cu" ] || rm -f "$result"
+        [ -e "kernels/$(basename "$result" .ptx).cu" ] || rm -f "$result" "$result.d"
     done
 done
 for source in kernels/*.cu; do
@@ -49,14 +52,14 @@ for source in kernels/*.cu; do
     if head -20 "$source" | grep -q '^// target: compute_90a'; then
         targets="compute_80 compute_90a"
     else
-        rm -f "$ptx/compute_90a/$name.ptx"
+        rm -f "$ptx/compute_90a/$name.ptx" "$ptx/compute_90a/$name.ptx.d"
     fi
     for target in $targets; do
         result=$ptx/$target/$name.ptx
-        if stale "$source" "$result"; then
+        if stale "$result"; then
             echo "nvcc $source for $target"
             # shellcheck disable=SC2086
-            "$nvcc" $flags -ptx -arch="$target" "$source" -o "$result.part"
+            "$nvcc" $flags -ptx -arch="$target" -MMD -MF "$result.d" "$source" -o "$result.part"
             mv "$result.part" "$result"
         fi
         # A GPU of either kind compiles what it is given.

@@ -12,20 +12,6 @@
 #include "tile.cuh"
 #include "tuning.cuh"
 
-// Query rows in the order in which they pass by: all tiles of positions of the first head, of the next, ...
-struct RowCursor {
-    int head;
-    int tile;
-    int tiles;  // of a head
-
-    __device__ __forceinline__ void advance() {
-        if (++tile == tiles) {
-            tile = 0;
-            head++;
-        }
-    }
-};
-
 // What goes with a stage of rows. It lies in shared memory, where it costs no registers.
 template <int ROWS>
 struct RowStatistics {
@@ -109,7 +95,7 @@ struct BackwardKeyBlock {
         const RowStatistics<TILE.rows>& of = statistics[stage];
         const bf16* queries = stages + stage * STAGE;
         const bf16* gradients = queries + TILE.rows * D;
-#pragma unroll 1
+#pragma unroll TILE.unrolled_steps
         for (int step = 0; step < STEPS; step++) {
             if (DIAGONAL && of.after + 16 * step + 15 < warp_key()) continue;
             float score[M][2][4] = {};
@@ -123,13 +109,13 @@ struct BackwardKeyBlock {
 #pragma unroll
             for (int d = 0; d < BLOCKS_OF_D; d++) {
                 unsigned right[2][2];
-                operands.transposed(right[0], right[1], gradients, 16 * step, d);
+                operands.transposed(right, gradients, 16 * step, d);
 #pragma unroll
                 for (int m = 0; m < M; m++) {
                     mma_m16n8k16(d_value[m][2 * d], probability[m], right[0]);
                     mma_m16n8k16(d_value[m][2 * d + 1], probability[m], right[1]);
                 }
-                operands.transposed(right[0], right[1], queries, 16 * step, d);
+                operands.transposed(right, queries, 16 * step, d);
 #pragma unroll
                 for (int m = 0; m < M; m++) {
                     mma_m16n8k16(d_key[m][2 * d], d_probability[m], right[0]);
@@ -147,7 +133,7 @@ struct BackwardKeyBlock {
         for (int k = 0; k < BLOCKS_OF_D; k++) {
             if constexpr (!KEPT) read_operands(left[0], tile, k);
             unsigned right[2][2];
-            operands.columns(right[0], right[1], rows, 16 * step, k);
+            operands.columns(right, rows, 16 * step, k);
 #pragma unroll
             for (int m = 0; m < M; m++) {
                 mma_m16n8k16(product[m][0], left[KEPT ? k : 0][m], right[0]);
@@ -292,10 +278,10 @@ __device__ __forceinline__ void attention_backward_key(const bf16* qkv, const fl
     }
 
     int stage = 0;
-    for (int i = 0; i < count; i++) {
+    for (int left = count; left > 0; left--) {
         cp_async_wait<TILE.stages - 2>();
         __syncthreads();  // this stage has arrived, and all warps are done with the one that is loaded next
-        if (i + TILE.stages - 1 < count) {
+        if (left >= TILE.stages) {
             block.load_stage((stage + TILE.stages - 1) % TILE.stages, ahead, qkv, d_result, log_sum_exp, delta, alibi,
                              vectors, result_vectors);
             ahead.advance();

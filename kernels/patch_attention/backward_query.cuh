@@ -98,7 +98,7 @@ struct BackwardQueryBlock {
     // One stage of keys and values. DIAGONAL: some of the keys may be later than some of the rows.
     template <bool DIAGONAL>
     __device__ __forceinline__ void attend(int stage, int first_key) {
-#pragma unroll 1
+#pragma unroll TILE.unrolled_steps
         for (int step = 0; step < STEPS; step++) {
             if (DIAGONAL && first_key + 16 * step > warp_last) continue;
             float score[M][2][4] = {};
@@ -107,8 +107,8 @@ struct BackwardQueryBlock {
             for (int k = 0; k < BLOCKS_OF_D; k++) {
                 unsigned key[2][2];
                 unsigned value[2][2];
-                operands.columns(key[0], key[1], keys(stage), 16 * step, k);
-                operands.columns(value[0], value[1], values(stage), 16 * step, k);
+                operands.columns(key, keys(stage), 16 * step, k);
+                operands.columns(value, values(stage), 16 * step, k);
 #pragma unroll
                 for (int m = 0; m < M; m++) {
                     mma_m16n8k16(score[m][0], query[k][m], key[0]);
@@ -126,7 +126,7 @@ struct BackwardQueryBlock {
 #pragma unroll
             for (int d = 0; d < BLOCKS_OF_D; d++) {
                 unsigned key[2][2];
-                operands.transposed(key[0], key[1], keys(stage), 16 * step, d);
+                operands.transposed(key, keys(stage), 16 * step, d);
 #pragma unroll
                 for (int m = 0; m < M; m++) {
                     mma_m16n8k16(d_query[m][2 * d], operand[m], key[0]);

@@ -63,7 +63,7 @@ struct ForwardBlock {
             for (int step = 0; step < STEPS; step++) {
                 if (DIAGONAL && first_key + 16 * step > warp_last) continue;
                 unsigned key[2][2];
-                operands.columns(key[0], key[1], keys(stage), 16 * step, k);
+                operands.columns(key, keys(stage), 16 * step, k);
 #pragma unroll
                 for (int m = 0; m < M; m++) {
                     mma_m16n8k16(score[m][2 * step], left[m], key[0]);
@@ -81,7 +81,7 @@ struct ForwardBlock {
 #pragma unroll
             for (int d = 0; d < BLOCKS_OF_D; d++) {
                 unsigned value[2][2];
-                operands.transposed(value[0], value[1], values(stage), 16 * step, d);
+                operands.transposed(value, values(stage), 16 * step, d);
 #pragma unroll
                 for (int m = 0; m < M; m++) {
                     mma_m16n8k16(out[m][2 * d], probability[m], value[0]);

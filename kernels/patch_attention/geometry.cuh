@@ -3,8 +3,8 @@
 #pragma once
 
 #include "../common/bf16.cuh"
+#include "../common/fast_math.cuh"
 
-constexpr float LOG2_E = 1.4426950408889634f;
 constexpr float LN_2 = 0.6931471805599453f;
 
 // A head's part of a tensor of rows, of which one sequence is meant.
@@ -97,6 +97,20 @@ struct PackedRows {
 
     __device__ __forceinline__ int head_of(int row) const {
         return static_cast<int>((phase + static_cast<unsigned>(row)) % group);
+    }
+};
+
+// Query rows in the order in which they pass by a tile of keys: all tiles of positions of the first head, of the next, ...
+struct RowCursor {
+    int head;
+    int tile;
+    int tiles;  // of a head
+
+    __device__ __forceinline__ void advance() {
+        if (++tile == tiles) {
+            tile = 0;
+            head++;
+        }
     }
 };
 

@@ -5,7 +5,6 @@
 
 #pragma once
 
-#include "../common/fast_math.cuh"
 #include "geometry.cuh"
 
 // Below any score; finite, so that no difference of two of them is NaN.

@@ -120,58 +120,56 @@ __device__ __forceinline__ void store_rows(Rows<bf16> rows, const bf16* tile, in
     }
 }
 
-// Which chunk a lane names to ldmatrix, relative to a block of 16 rows and 16 columns.
+// Blocks of 16 x 16 of a tile as operands, by their rows and columns in the tile:
+//   rows        A[row][column]                                                   (m = row, k = column)
+//   columns     B[column][row] of two mma, for rows 0-7 and 8-15                 (n = row, k = column)
+//   transposed  B[row][column] of two mma, for columns 0-7 and 8-15              (n = column, k = row)
+// All three name the same four 8x8 matrices in the same order (rows 0-7 of both chunks, then rows 8-15), so that a
+// lane has one set of addresses; they differ in which register is which.
 template <int D>
-struct LaneChunk {
+struct Operands {
     int row_offset;
     int place;
 
-    __device__ __forceinline__ LaneChunk(int row, int chunk) : row_offset(row * D), place(chunk ^ swizzle<D>(row)) {}
+    __device__ __forceinline__ Operands() {
+        int lane = lane_index();
+        int row = (lane & 7) | (lane >> 4 << 3);
+        row_offset = row * D;
+        place = (lane >> 3 & 1) ^ swizzle<D>(row);
+    }
 
     // Block of rows first_row (a multiple of 16), columns 16 * block.
-    __device__ __forceinline__ const bf16* at(const bf16* tile, int first_row, int block) const {
-        int chunk = 2 * block;  // place < 8: what the XOR does not reach is a constant offset
-        return tile + first_row * D + (chunk & ~7) * 8 + row_offset + ((chunk & 7) ^ place) * 8;
-    }
-};
-
-// Blocks of 16 x 16 as operands, by their rows and columns in the tile:
-//   rows      A[row][column]                                  (m = row, k = column)
-//   columns   B[column][row] of two mma, rows 0-7 and 8-15    (n = row, k = column)
-//   transposed (with _trans) B[row][column] of two mma, columns 0-7 and 8-15    (n = column, k = row)
-template <int D>
-struct Operands {
-    LaneChunk<D> by_rows;
-    LaneChunk<D> by_columns;
-
-    __device__ __forceinline__ Operands()
-        : by_rows(lane_index() & 15, lane_index() >> 4),
-          by_columns((lane_index() & 7) | (lane_index() >> 4 << 3), lane_index() >> 3 & 1) {}
-
     __device__ __forceinline__ void rows(unsigned (&a)[4], const bf16* tile, int first_row, int block) const {
-        ldmatrix_x4(a, by_rows.at(tile, first_row, block));
+        unsigned r[4];
+        ldmatrix_x4(r, at(tile, first_row, block));
+        a[0] = r[0];
+        a[1] = r[2];
+        a[2] = r[1];
+        a[3] = r[3];
     }
 
-    __device__ __forceinline__ void columns(unsigned (&b0)[2], unsigned (&b1)[2], const bf16* tile, int first_row,
-                                            int block) const {
+    __device__ __forceinline__ void columns(unsigned (&b)[2][2], const bf16* tile, int first_row, int block) const {
         unsigned r[4];
-        ldmatrix_x4(r, by_columns.at(tile, first_row, block));
-        split(b0, b1, r);
+        ldmatrix_x4(r, at(tile, first_row, block));
+        b[0][0] = r[0];
+        b[0][1] = r[1];
+        b[1][0] = r[2];
+        b[1][1] = r[3];
     }
 
-    __device__ __forceinline__ void transposed(unsigned (&b0)[2], unsigned (&b1)[2], const bf16* tile, int first_row,
-                                               int block) const {
+    __device__ __forceinline__ void transposed(unsigned (&b)[2][2], const bf16* tile, int first_row, int block) const {
         unsigned r[4];
-        ldmatrix_x4_trans(r, by_rows.at(tile, first_row, block));
-        split(b0, b1, r);
+        ldmatrix_x4_trans(r, at(tile, first_row, block));
+        b[0][0] = r[0];
+        b[0][1] = r[2];
+        b[1][0] = r[1];
+        b[1][1] = r[3];
     }
 
 private:
-    __device__ static __forceinline__ void split(unsigned (&b0)[2], unsigned (&b1)[2], const unsigned (&r)[4]) {
-        b0[0] = r[0];
-        b0[1] = r[1];
-        b1[0] = r[2];
-        b1[1] = r[3];
+    __device__ __forceinline__ const bf16* at(const bf16* tile, int first_row, int block) const {
+        int chunk = 2 * block;  // place < 8: what the XOR does not reach is a constant offset
+        return tile + first_row * D + (chunk & ~7) * 8 + row_offset + ((chunk & 7) ^ place) * 8;
     }
 };
 

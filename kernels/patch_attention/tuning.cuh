@@ -1,13 +1,16 @@
 // Every number of patch attention that only a measurement can judge, by padded head size D. The host launches by the
-// same table (PatchAttentionTiles.java); a test holds the two against each other.
+// same numbers (PatchAttentionTiles.java), and a test holds the two against each other.
 //
-// Limits: 32 * warps * registers * blocks <= 65536 per SM (255 registers at 256 threads per SM, 128 at 512); shared
-// memory of a block <= 99 KB (compute capability 8.6, 8.9, 12.0), and 2 blocks <= 163 KB (8.0) or 227 KB (9.0) where
-// two are asked for; rows and keys are multiples of 16.
+// Limits. Registers of the warps of a multiprocessor: 65536, so 255 a thread for 8 warps. Shared memory of a block:
+// 99 KB (compute capability 8.6, 8.9, 12.0); of two that share a multiprocessor, with 1 KB that the system takes of
+// each: 164 KB (8.0), 228 KB (9.0). Rows and keys are multiples of 16. What fits by how much: `ptxas -v`, no spills.
 //
-// A warp reads its operands of a product from shared memory once for 16 * mma rows of accumulators. At 128 bytes per
-// clock, and the 1,280 multiply-adds per clock that mma.sync reaches on an H100, 16 rows would make shared memory the
-// limit (160 bytes per clock) and 32 do not (80), so 32 it is wherever the accumulators leave the registers for it.
+// A warp reads its right operands from shared memory once for all of its rows of accumulators. At 128 bytes a clock,
+// and the 1,280 multiply-adds a clock that mma.sync reaches on an H100 (62 % of 989 TFLOP/s), 16 rows ask for 160 bytes
+// a clock and 32 rows for 80. So 32 it is wherever the accumulators leave the registers for it.
+//
+// To be timed on hardware: forward(128) as {4, 2, 32, 32, 3}, with queries from shared memory; backward_key(64) as
+// {8, 1, 16, 64, 2, true, true, 2}; keys 128 in forward(16), forward(32).
 
 #pragma once
 
@@ -16,10 +19,11 @@
 // Query rows stay with a block, keys pass by.
 struct RowTile {
     int warps;
-    int blocks;         // per SM
+    int blocks;         // per multiprocessor
     int rows_per_warp;  // 16 or 32
-    int keys;           // per stage
+    int keys;           // of a stage
     int stages;
+    int unrolled_steps;  // of 16 keys; forward unrolls all
 
     constexpr __host__ __device__ int threads() const { return 32 * warps; }
     constexpr __host__ __device__ int rows() const { return warps * rows_per_warp; }
@@ -30,39 +34,42 @@ struct KeyTile {
     int warps;
     int blocks;
     int keys_per_warp;
-    int rows;
+    int rows;  // of a stage
     int stages;
-    bool keys_in_registers;  // as fragments for the whole run, or read again for each step
+    bool keys_in_registers;  // as operands for the whole run, or read again for each step
     bool values_in_registers;
+    int unrolled_steps;  // of 16 rows
 
     constexpr __host__ __device__ int threads() const { return 32 * warps; }
     constexpr __host__ __device__ int keys() const { return warps * keys_per_warp; }
 };
 
-// Queries stay in registers up to D = 64. Shared: queries, then stages of keys and values.
+// Shared memory: queries, then stages of keys and values.
 constexpr __host__ __device__ RowTile forward_tile(int d) {
-    return d <= 64 ? RowTile{4, 2, 32, 64, 3} : RowTile{8, 1, 16, 64, 2};
+    return d <= 64 ? RowTile{4, 2, 32, 64, 3, 0} : RowTile{8, 1, 16, 64, 2, 0};
 }
 
-// Shared: queries, gradients of the output, then stages of keys and values.
+// Shared memory: queries, gradients of the output, then stages of keys and values.
 constexpr __host__ __device__ RowTile backward_query_tile(int d) {
-    return d <= 64 ? RowTile{4, 2, 32, 64, 2} : RowTile{8, 1, 16, 32, 2};
+    return d <= 64 ? RowTile{4, 2, 32, 64, 2, 1} : RowTile{8, 1, 16, 32, 2, 1};
 }
 
-// Shared: keys, values, then stages of queries, gradients of the output, and two numbers a row.
+// Shared memory: keys, values, then stages of queries and gradients of the output, then two numbers a row.
 constexpr __host__ __device__ KeyTile backward_key_tile(int d) {
-    return d <= 64 ? KeyTile{4, 2, 32, 64, 2, true, d < 64} : KeyTile{8, 1, 16, 32, 2, true, true};
+    return d <= 32   ? KeyTile{4, 2, 32, 64, 2, true, true, 1}
+           : d <= 64 ? KeyTile{4, 2, 32, 64, 2, true, false, 1}
+                     : KeyTile{8, 1, 16, 32, 2, true, true, 2};
 }
 
-// Float32, without tensor cores: 16 x 8 threads, each with `rows_per_thread` rows and keys/8 keys.
+// Float32, without tensor cores: 16 x 8 threads, each with `rows_per_thread` rows of the block's and an eighth of the
+// `passing` ones.
 struct Float32Tile {
     int rows_per_thread;
-    int keys;
+    int passing;
 
     static constexpr int THREADS = 128;
+    static constexpr int BLOCKS = 2;
     constexpr __host__ __device__ int rows() const { return 16 * rows_per_thread; }
-    constexpr __host__ __device__ int forward_shared(int d) const { return ((rows() + 2 * keys) * (d + 4) + rows() * (keys + 4)) * 4; }
-    constexpr __host__ __device__ int backward_shared(int d) const { return (2 * (rows() + keys) * (d + 4) + 2 * rows() * (keys + 4)) * 4; }
 };
 
 constexpr __host__ __device__ Float32Tile float32_tile(int d) {

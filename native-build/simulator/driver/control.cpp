@@ -98,11 +98,10 @@ API void simulatorCountObjects(long change) {
     handles += change;
 }
 
-// As if the process had just begun: ends everything that lives, forgets settings, counts and faults.
+// Ends everything that lives, forgets settings, counts and faults. Like a driver, it stays initialised.
 API void simulatorReset() {
     Lock held(state().lock);
     reset_context(held);
-    state().initialised = false;
     emulation::reset_settings();
     failures_changed();
     reset_calls();

@@ -89,9 +89,8 @@ void driver::reset_context(Lock& held) {
 API CUresult cuInit(unsigned flags) {
     return enter("cuInit", Needs::NOTHING, [&](Lock&) {
         if (flags != 0) return INVALID_VALUE;
-        if (device().count == 0) return NO_DEVICE;
-        state().initialised = true;
-        return SUCCESS;
+        state().initialised = device().count > 0;
+        return state().initialised ? SUCCESS : NO_DEVICE;
     });
 }
 

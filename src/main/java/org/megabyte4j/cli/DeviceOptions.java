@@ -1,6 +1,8 @@
 package org.megabyte4j.cli;
 
+import java.util.Locale;
 import org.megabyte4j.backend.Backend;
+import org.megabyte4j.backend.cuda.Blas;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.ParameterException;
@@ -12,6 +14,11 @@ final class DeviceOptions {
             description = "Where to compute: cpu, cuda (or cuda:1, the second GPU), or auto, which is a GPU where one"
                     + " can be used and else the CPU; default ${DEFAULT-VALUE}.")
     private String device;
+
+    @Option(names = "--blas", paramLabel = "LIBRARY", defaultValue = "auto",
+            description = "What computes the matrix products of a GPU: cublaslt, jcublas, or auto, which is cublaslt where"
+                    + " it loads; default ${DEFAULT-VALUE}.")
+    private String blas;
 
     @Option(names = "--threads", paramLabel = "N", description = "Threads of the CPU; default is one for each processor.")
     private Integer threads;
@@ -31,7 +38,11 @@ final class DeviceOptions {
             throw new ParameterException(command.commandLine(), "unknown device " + device + "; the devices are auto,"
                     + " cpu, cuda and cuda:N, N being the number of a GPU");
         }
-        return Devices.ofThisMachine().open(device, () -> asked == null ? threads() : asked,
+        if (!Blas.NAMES.contains(blas.toLowerCase(Locale.ROOT))) {
+            throw new ParameterException(command.commandLine(), "unknown library " + blas + "; --blas takes "
+                    + String.join(", ", Blas.NAMES));
+        }
+        return Devices.ofThisMachine().open(device, Blas.of(blas), () -> asked == null ? threads() : asked,
                 sentence -> command.commandLine().getErr().println("Note: " + sentence + "."));
     }
 

@@ -8,6 +8,7 @@ import java.util.regex.Pattern;
 import org.megabyte4j.MegabyteException;
 import org.megabyte4j.backend.Backend;
 import org.megabyte4j.backend.cpu.CpuBackend;
+import org.megabyte4j.backend.cuda.Blas;
 import org.megabyte4j.backend.cuda.CudaBackend;
 import org.megabyte4j.backend.cuda.CudaPresence;
 import org.megabyte4j.backend.cuda.CudaUnavailableException;
@@ -19,9 +20,9 @@ final class Devices {
     /** Where GPUs come from; tests have their own. */
     interface Gpus {
         /** @param ordinal the number of a GPU, -1 for the first that can be used */
-        Backend open(int ordinal);
+        Backend open(int ordinal, Blas blas);
 
-        Backend openSimulated();
+        Backend openSimulated(Blas blas);
 
         /** Whether the machine looks as if it had a GPU of NVIDIA. */
         boolean arePresent();
@@ -36,13 +37,13 @@ final class Devices {
     static Devices ofThisMachine() {
         return new Devices(new Gpus() {
             @Override
-            public Backend open(int ordinal) {
-                return ordinal < 0 ? CudaBackend.open() : CudaBackend.open(ordinal);
+            public Backend open(int ordinal, Blas blas) {
+                return ordinal < 0 ? CudaBackend.open(blas) : CudaBackend.open(ordinal, blas);
             }
 
             @Override
-            public Backend openSimulated() {
-                return CudaBackend.openSimulated();
+            public Backend openSimulated(Blas blas) {
+                return CudaBackend.openSimulated(blas);
             }
 
             @Override
@@ -64,28 +65,29 @@ final class Devices {
      * Opens a device; the caller closes it.
      *
      * @param device  a name
+     * @param blas    which library computes the matrix products of a GPU
      * @param threads of the CPU, asked only if it computes
      * @param warning gets a sentence if a GPU that seems to be there cannot be used
      * @throws CudaUnavailableException if a GPU is asked for and there is none that can be used
      */
-    Backend open(String device, IntSupplier threads, Consumer<String> warning) {
+    Backend open(String device, Blas blas, IntSupplier threads, Consumer<String> warning) {
         return switch (device.toLowerCase(Locale.ROOT)) {
             case "cpu" -> CpuBackend.open(threads.getAsInt());
-            case "auto" -> openBest(threads, warning);
-            case "simulated" -> gpus.openSimulated();
+            case "auto" -> openBest(blas, threads, warning);
+            case "simulated" -> gpus.openSimulated(blas);
             default -> {
                 Matcher matcher = CUDA.matcher(device.toLowerCase(Locale.ROOT));
                 if (!matcher.matches()) {
                     throw new IllegalArgumentException(device);
                 }
-                yield gpus.open(matcher.group(1) == null ? -1 : Integer.parseInt(matcher.group(1)));
+                yield gpus.open(matcher.group(1) == null ? -1 : Integer.parseInt(matcher.group(1)), blas);
             }
         };
     }
 
-    private Backend openBest(IntSupplier threads, Consumer<String> warning) {
+    private Backend openBest(Blas blas, IntSupplier threads, Consumer<String> warning) {
         try {
-            return gpus.open(-1);
+            return gpus.open(-1, blas);
         } catch (MegabyteException e) {
             if (gpus.arePresent()) {
                 warning.accept("computing on the CPU, because the GPU cannot be used: " + e.getMessage());

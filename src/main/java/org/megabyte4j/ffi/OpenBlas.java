@@ -46,6 +46,7 @@ public final class OpenBlas {
      * @throws MissingLibraryException if there is none for this platform
      */
     public static OpenBlas open() {
+        OpenBlasCore.choose();
         List<String> candidates = new ArrayList<>();
         String shipped = shippedLibrary();
         if (shipped != null) {

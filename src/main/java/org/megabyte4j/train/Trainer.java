@@ -52,6 +52,7 @@ public final class Trainer implements AutoCloseable {
     private Recording update;
     private Readback results;            // loss, gradientNorm
     private long lastResults = -1;
+    private boolean measuresNorm;        // it takes a pass over all gradients
     private long stepsDone;
 
     private Trainer(Parameters parameters, TrainOptions options, Backend backend) {
@@ -65,11 +66,13 @@ public final class Trainer implements AutoCloseable {
         targets = plan.tensor(MemoryPlan.Category.INPUTS, "targets", DType.I32, 1);
         gradientNorm = plan.tensor(MemoryPlan.Category.ACTIVATIONS, "gradientNorm", DType.F32, 1);
         weightNorm = plan.tensor(MemoryPlan.Category.ACTIVATIONS, "weightNorm", DType.F32, 1);
+        measuresNorm = options.clip() != 0;
         clip = options.clip() == 0 ? Ops.Clip.NONE : new Ops.Clip(gradientNorm, (float) options.clip());
         ops = backend.plan(plan, dry -> {
             begin(dry);
             accumulate(dry);
             update(dry);
+            dry.norm(graph.gradients(), gradientNorm);
             dry.norm(parameters.arena(), weightNorm);
         });
     }
@@ -112,6 +115,11 @@ public final class Trainer implements AutoCloseable {
         begin = backend.record(() -> begin(ops));
         accumulate = backend.record(() -> accumulate(ops));
         update = backend.record(() -> update(ops));
+    }
+
+    /** Before the first step: every step measures its gradients' norm, as it does for clipping anyway. */
+    void measureNorm() {
+        measuresNorm = true;
     }
 
     /** What the trainer needs beside the parameters. */
@@ -170,7 +178,9 @@ public final class Trainer implements AutoCloseable {
     }
 
     private void update(Ops on) {
-        on.norm(graph.gradients(), gradientNorm);
+        if (measuresNorm) {
+            on.norm(graph.gradients(), gradientNorm);
+        }
         optimizer.step(on, scalars, clip, parameters.arena(), parameters.computeCopy(), graph.gradients());
     }
 
@@ -181,7 +191,11 @@ public final class Trainer implements AutoCloseable {
 
     /** The global L2 norm of the last step's gradients, before clipping. Waits. */
     public float gradientNorm() {
-        return gradientNorm(stepsDone);
+        if (measuresNorm) {
+            return gradientNorm(stepsDone);
+        }
+        ops.norm(graph.gradients(), gradientNorm);
+        return backend.readFloats(gradientNorm)[0];
     }
 
     /**
@@ -194,8 +208,15 @@ public final class Trainer implements AutoCloseable {
         return results.value(copyOf(step), 0);
     }
 
-    /** The gradients' norm of one of the last steps, as in {@link #gradientNorm()} and {@link #loss(long)}. */
+    /**
+     * The gradients' norm of one of the last steps, as in {@link #gradientNorm()} and {@link #loss(long)}.
+     *
+     * @throws IllegalStateException if steps do not measure it, see {@link #measureNorm}
+     */
     public float gradientNorm(long step) {
+        if (!measuresNorm) {
+            throw new IllegalStateException("without clipping, a step does not measure its gradients' norm unasked");
+        }
         return results.value(copyOf(step), 1);
     }
 

@@ -60,6 +60,7 @@ public final class TrainingRun implements AutoCloseable {
         this.options = options;
         this.description = description;
         this.listener = listener;
+        trainer.measureNorm();   // metrics hold it
         loggedStep = trainer.stepsDone();
         metrics = new RunMetrics(folder.path(), trainer.stepsDone(), listener::notice);
     }

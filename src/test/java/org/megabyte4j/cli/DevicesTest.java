@@ -8,11 +8,13 @@ import java.util.List;
 import org.junit.jupiter.api.Test;
 import org.megabyte4j.backend.Backend;
 import org.megabyte4j.backend.ReferenceBackend;
+import org.megabyte4j.backend.cuda.Blas;
 import org.megabyte4j.backend.cuda.CudaUnavailableException;
 
 class DevicesTest {
     private final List<String> warnings = new ArrayList<>();
     private final List<Integer> asked = new ArrayList<>();
+    private final List<Blas> libraries = new ArrayList<>();
 
     @Test
     void autoTakesTheGpuWhereThereIsOne() {
@@ -60,6 +62,14 @@ class DevicesTest {
     }
 
     @Test
+    void everyGpuGetsTheLibraryThatIsAskedFor() {
+        for (String device : List.of("auto", "cuda", "cuda:1", "simulated")) {
+            open(device, null, true);
+        }
+        assertThat(libraries).containsExactly(Blas.JCUBLAS, Blas.JCUBLAS, Blas.JCUBLAS, Blas.JCUBLAS);
+    }
+
+    @Test
     void onlyNamesOfDevicesAreNames() {
         assertThat(List.of("auto", "cpu", "CUDA", "cuda:0", "cuda:12", "simulated")).allMatch(Devices::isName);
         assertThat(List.of("", "gpu", "cuda:", "cuda:-1", "cuda:a", "cuda1", "cuda:99999")).noneMatch(Devices::isName);
@@ -68,7 +78,8 @@ class DevicesTest {
     private String open(String device, String failure, boolean present) {
         Devices devices = new Devices(new Devices.Gpus() {
             @Override
-            public Backend open(int ordinal) {
+            public Backend open(int ordinal, Blas blas) {
+                libraries.add(blas);
                 asked.add(ordinal);
                 if (failure != null) {
                     throw new CudaUnavailableException(failure);
@@ -77,7 +88,8 @@ class DevicesTest {
             }
 
             @Override
-            public Backend openSimulated() {
+            public Backend openSimulated(Blas blas) {
+                libraries.add(blas);
                 asked.add(-2);
                 return new ReferenceBackend();
             }
@@ -87,7 +99,7 @@ class DevicesTest {
                 return present;
             }
         });
-        try (Backend backend = devices.open(device, () -> 1, warnings::add)) {
+        try (Backend backend = devices.open(device, Blas.JCUBLAS, () -> 1, warnings::add)) {
             return backend.name();
         }
     }

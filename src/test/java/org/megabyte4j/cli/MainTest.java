@@ -61,6 +61,7 @@ class MainTest {
             convert --dtype --to x      | megabyte4j convert: expected parameter for option '--dtype' but found '--to'
             bench --dtype f64           | megabyte4j bench: invalid value for option '--dtype': expected one of \
             [FLOAT32, BF16] (case-insensitive) but was 'f64'
+            info --blas mkl             | megabyte4j info: unknown library mkl; --blas takes auto, cublaslt, jcublas
             info --device tpu           | megabyte4j info: unknown device tpu; the devices are auto, cpu, \
             cuda and cuda:N, N being the number of a GPU
             """)

@@ -14,8 +14,8 @@ import org.megabyte4j.backend.AttentionShape;
 final class ShortAttention {
     /** Longest sequence for which products of single rows beat those of whole tiles. */
     static final int LONGEST = 32;
-    /** Rows of scores are padded to a multiple of this, which are whole vectors on most machines. */
-    private static final int PADDING = 8;
+    /** Rows of scores are padded to a multiple of this: whole vectors of every machine, or else loops run by element. */
+    private static final int PADDING = 16;
 
     private final Workers workers;
     private final Kernels kernels;

@@ -8,7 +8,6 @@ import org.megabyte4j.backend.Ops;
 import org.megabyte4j.backend.OutOfMemoryException;
 import org.megabyte4j.backend.Readback;
 import org.megabyte4j.backend.Recording;
-import org.megabyte4j.ffi.MissingLibraryException;
 import org.megabyte4j.tensor.DType;
 import org.megabyte4j.tensor.Memory;
 import org.megabyte4j.tensor.MemoryPlan;
@@ -31,13 +30,16 @@ public final class CudaBackend implements Backend {
         kernels = new CudaKernels(new KernelLoader(context), blas);
         upload = new Upload(context);
         download = new Download(context);
-        kernels.elementwise();   // whatever is wrong with the PTX is said at once
+        // Whatever is wrong with the PTX or the libraries is said at once, so that --device auto can do without the GPU.
+        kernels.elementwise();
+        kernels.products();
     }
 
     /**
      * The first GPU that the kernels can run on.
      *
      * @throws CudaUnavailableException if there is none, no driver, or one that is too old
+     * @throws org.megabyte4j.ffi.MissingLibraryException if there is no library for matrix products
      */
     public static CudaBackend open() {
         return open(Blas.AUTO);
@@ -45,6 +47,7 @@ public final class CudaBackend implements Backend {
 
     /** As {@link #open()}, with a certain library for matrix products. */
     public static CudaBackend open(Blas blas) {
+        requireReal();
         return open(CudaDriver.open().firstUsable(), blas);
     }
 
@@ -58,7 +61,16 @@ public final class CudaBackend implements Backend {
 
     /** As {@link #open(int)}, with a certain library for matrix products. */
     public static CudaBackend open(int ordinal, Blas blas) {
-        return open(CudaDriver.open(), ordinal, blas, SimulatedDevice.isLoaded());
+        requireReal();
+        return open(CudaDriver.open(), ordinal, blas, false);
+    }
+
+    /** A process has the real libraries or the simulated ones, and those are taken by name alone. */
+    private static void requireReal() {
+        if (SimulatedDevice.isLoaded()) {
+            throw new CudaUnavailableException("this process uses the simulated device, so it cannot use a GPU; start"
+                    + " another one for it");
+        }
     }
 
     /**
@@ -94,15 +106,7 @@ public final class CudaBackend implements Backend {
     @Override
     public String description() {
         return context.device().description() + ", driver for CUDA " + CudaDriver.written(context.driver().version())
-                + ", " + productsDescription();
-    }
-
-    private String productsDescription() {
-        try {
-            return "matrix products by " + kernels.products().description();
-        } catch (MissingLibraryException e) {
-            return e.getMessage();
-        }
+                + ", matrix products by " + kernels.products().description();
     }
 
     /** For the tests of kernels alone. */

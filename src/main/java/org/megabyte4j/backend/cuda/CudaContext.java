@@ -15,7 +15,6 @@ import jcuda.driver.CUresult;
 import jcuda.driver.CUstream;
 import jcuda.driver.CUstream_flags;
 import jcuda.driver.JCudaDriver;
-import org.megabyte4j.MegabyteException;
 
 /**
  * A GPU in use by one thread: its primary context, the stream that computes and the stream that copies, and everything
@@ -44,13 +43,21 @@ final class CudaContext implements AutoCloseable {
         check(JCudaDriver.cuDevicePrimaryCtxRetain(context, handle), "cuDevicePrimaryCtxRetain");
         try {
             use();
-            check(JCudaDriver.cuStreamCreate(compute, CUstream_flags.CU_STREAM_NON_BLOCKING), "cuStreamCreate");
-            check(JCudaDriver.cuStreamCreate(copies, CUstream_flags.CU_STREAM_NON_BLOCKING), "cuStreamCreate");
+            create(compute);
+            create(copies);
         } catch (RuntimeException e) {
-            CURRENT.remove();
-            JCudaDriver.cuDevicePrimaryCtxRelease(handle);
+            try {
+                close();
+            } catch (RuntimeException again) {
+                e.addSuppressed(again);
+            }
             throw e;
         }
+    }
+
+    private void create(CUstream stream) {
+        check(JCudaDriver.cuStreamCreate(stream, CUstream_flags.CU_STREAM_NON_BLOCKING), "cuStreamCreate");
+        hold(() -> check(JCudaDriver.cuStreamDestroy(stream), "cuStreamDestroy"));
     }
 
     static CudaContext open(CudaDriver driver, int ordinal) {
@@ -63,17 +70,21 @@ final class CudaContext implements AutoCloseable {
      * @throws IllegalStateException in another thread than the one that opened it, or when it is closed
      */
     void use() {
-        if (Thread.currentThread() != owner) {
-            throw new IllegalStateException("the GPU was opened by the thread " + owner.getName()
-                    + " and cannot be used by the thread " + Thread.currentThread().getName()
-                    + "; open a backend in each thread, or hand the work over");
-        }
+        requireOwner();
         if (!open) {
             throw new IllegalStateException("the CUDA backend is closed");
         }
         if (CURRENT.get() != this) {
             check(JCudaDriver.cuCtxSetCurrent(context), "cuCtxSetCurrent");
             CURRENT.set(this);
+        }
+    }
+
+    private void requireOwner() {
+        if (Thread.currentThread() != owner) {
+            throw new IllegalStateException("the GPU was opened by the thread " + owner.getName()
+                    + " and cannot be used by the thread " + Thread.currentThread().getName()
+                    + "; open a backend in each thread, or hand the work over");
         }
     }
 
@@ -179,19 +190,13 @@ final class CudaContext implements AutoCloseable {
         if (!open) {
             return;
         }
-        use();
-        MegabyteException failure = null;
-        try {
-            synchronize();
-        } catch (CudaException e) {
-            failure = e;
-        }
+        requireOwner();
+        RuntimeException failure = attempt(this::use, null);
+        failure = attempt(this::synchronize, failure);
         for (AutoCloseable resource : List.copyOf(held).reversed()) {
             failure = attempt(resource, failure);
         }
         held.clear();
-        failure = attempt(() -> check(JCudaDriver.cuStreamDestroy(copies), "cuStreamDestroy"), failure);
-        failure = attempt(() -> check(JCudaDriver.cuStreamDestroy(compute), "cuStreamDestroy"), failure);
         failure = attempt(() -> check(JCudaDriver.cuCtxSetCurrent(new CUcontext()), "cuCtxSetCurrent"), failure);
         CURRENT.remove();
         failure = attempt(() -> check(JCudaDriver.cuDevicePrimaryCtxRelease(handle), "cuDevicePrimaryCtxRelease"),
@@ -202,16 +207,14 @@ final class CudaContext implements AutoCloseable {
         }
     }
 
-    private static MegabyteException attempt(AutoCloseable step, MegabyteException before) {
+    private static RuntimeException attempt(AutoCloseable step, RuntimeException before) {
         try {
             step.close();
             return before;
-        } catch (MegabyteException e) {
-            return before == null ? e : before;
         } catch (RuntimeException e) {
-            throw e;
+            return before == null ? e : before;
         } catch (Exception e) {
-            throw new IllegalStateException(e);
+            return before == null ? new IllegalStateException(e) : before;
         }
     }
 }

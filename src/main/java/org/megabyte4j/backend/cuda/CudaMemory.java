@@ -85,10 +85,11 @@ final class CudaMemory implements Memory {
 
     @Override
     public void close() {
-        if (open) {
-            context.synchronize();
+        if (open && context.isOpen()) {
+            context.use();
             open = false;
             context.release(this);
+            context.synchronize();
             check(JCudaDriver.cuMemFree(pointer), "cuMemFree");
         }
     }

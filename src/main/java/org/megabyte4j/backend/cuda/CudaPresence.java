@@ -43,9 +43,9 @@ public final class CudaPresence {
                         + (e.getValue() == 1 ? " file" : " files")).collect(Collectors.joining("; "));
     }
 
-    /** True if the driver's library opens, or the kernel shows a device of NVIDIA's. */
+    /** True if the driver's library opens, and is not the simulated one, or the kernel shows a device of NVIDIA's. */
     public static boolean isLikely() {
-        return Files.exists(Path.of("/dev/nvidia0")) || Files.exists(Path.of("/proc/driver/nvidia")) || libraryOpens();
+        return Files.exists(Path.of("/dev/nvidia0")) || Files.exists(Path.of("/proc/driver/nvidia")) || !SimulatedDevice.isLoaded() && libraryOpens();
     }
 
     private static boolean libraryOpens() {

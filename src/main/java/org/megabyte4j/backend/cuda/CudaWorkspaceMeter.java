@@ -106,7 +106,7 @@ final class CudaWorkspaceMeter extends ShapeChecks {
     public void causalAttention(AttentionShape shape, Tensor qkv, AttentionBias bias, Tensor out, Tensor logSumExp) {
         super.causalAttention(shape, qkv, bias, out, logSumExp);
         if (CudaOps.isLocal(shape)) {
-            kernels.localAttention();
+            kernels.localAttention().check(shape, qkv.dtype());
         } else {
             kernels.patchAttention();
         }

@@ -43,8 +43,8 @@ final class ElementwiseKernels {
         toFloat = module.kernel("cast_bf16_f32", PTR, PTR, I64);
         addBiasFloat = module.kernel("add_bias_f32", PTR, PTR, I64, I32);
         addBiasBf16 = module.kernel("add_bias_bf16", PTR, PTR, I64, I32);
-        columnSumsFloat = module.kernel("column_sums_f32", PTR, I64, I64, I32, I32, I64, PTR);
-        columnSumsBf16 = module.kernel("column_sums_bf16", PTR, I64, I64, I32, I32, I64, PTR);
+        columnSumsFloat = module.kernel("column_sums_f32", PTR, I64, I64, I32, I32, I64, PTR, I32);
+        columnSumsBf16 = module.kernel("column_sums_bf16", PTR, I64, I64, I32, I32, I64, PTR, I32);
         addColumnSums = module.kernel("add_column_sums", PTR, I64, I64, PTR);
     }
 
@@ -120,9 +120,12 @@ final class ElementwiseKernels {
         long rowsPerPart = Math.ceilDiv(rows, parts);
         Launches.of(x, columnSumsFloat, columnSumsBf16)
                 .grid(Math.ceilDiv(packs, lanes), parts).block(COLUMN_THREADS)
-                .arg(x).arg(rows).arg(columns).arg(lanes).arg(vectors ? 1 : 0).arg(rowsPerPart).arg(workspace).launch();
-        addColumnSums.grid(Math.ceilDiv(columns, WARP)).block(SUM_THREADS)
-                .arg(workspace).arg(parts).arg(columns).arg(sums).launch();
+                .arg(x).arg(rows).arg(columns).arg(lanes).arg(vectors ? 1 : 0).arg(rowsPerPart)
+                .arg(parts == 1 ? sums : workspace).arg(parts == 1 ? 1 : 0).launch();
+        if (parts > 1) {
+            addColumnSums.grid(Math.ceilDiv(columns, WARP)).block(SUM_THREADS)
+                    .arg(workspace).arg(parts).arg(columns).arg(sums).launch();
+        }
     }
 
     long columnSumsWorkspaceBytes(long rows, long columns) {

@@ -19,6 +19,7 @@ final class EmbeddingKernels {
     private static final int TILE = 64;
     private static final int TILE_WARPS = 4;
     private static final int SUM_COLUMNS = 32;
+    private static final int SHARE_THREADS = 256;
     private static final int MOST_THREADS = 1024;
 
     private final ElementwiseKernels elementwise;
@@ -108,7 +109,7 @@ final class EmbeddingKernels {
         Launches.of(dOut, tilesFloat, tilesBf16).grid(Math.ceilDiv(tiles * slabs, TILE_WARPS)).block(TILE_WARPS * WARP)
                 .arg(dOut).arg(sortedPart).arg(startsPart).arg(vocabulary).arg(dTable).arg(sharesPart).arg(tiles)
                 .arg(dim).arg(vectors ? 1 : 0).launch();
-        addShares.grid(vocabulary, Math.ceilDiv(dim, SUM_COLUMNS)).block(MOST_THREADS)
+        addShares.grid(vocabulary, Math.ceilDiv(dim, SUM_COLUMNS)).block(SHARE_THREADS)
                 .arg(sharesPart).arg(startsPart).arg(dTable).arg(dim).launch();
         if (dPositions != null) {
             elementwise.columnSums(dOut, positions / ids.columns(), ids.columns() * dim, dPositions, workspace);

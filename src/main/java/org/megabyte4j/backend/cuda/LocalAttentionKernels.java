@@ -1,28 +1,114 @@
 package org.megabyte4j.backend.cuda;
 
+import static org.megabyte4j.backend.cuda.KernelType.F32;
+import static org.megabyte4j.backend.cuda.KernelType.I32;
+import static org.megabyte4j.backend.cuda.KernelType.I64;
+import static org.megabyte4j.backend.cuda.KernelType.PTR;
+
+import java.util.HashMap;
+import java.util.Map;
 import org.megabyte4j.backend.AttentionBias;
 import org.megabyte4j.backend.AttentionShape;
+import org.megabyte4j.backend.Ops;
 import org.megabyte4j.tensor.DType;
+import org.megabyte4j.tensor.ShapeException;
 import org.megabyte4j.tensor.Tensor;
 
 /** Causal attention over at most 64 positions, {@code kernels/local_attention.cu}. */
 final class LocalAttentionKernels {
     /** The longest sequence that it is made for. */
-    static final long LONGEST = 64;
+    static final long LONGEST = LocalAttentionLaunch.LONGEST;
+
+    /** Dynamic shared memory that needs no permission. */
+    private static final int FREE_SHARED_BYTES = 48 * 1024;
+
+    private final Map<String, Kernel> kernels = new HashMap<>();
+    private final int sharedBytesPerBlock;
 
     LocalAttentionKernels(KernelLoader loader) {
+        KernelModule module = loader.module("local_attention");
+        sharedBytesPerBlock = loader.context().device().sharedBytesPerBlock();
+        for (String name : LocalAttentionLaunch.kernels()) {
+            kernels.put(name, name.contains("forward")
+                    ? module.kernel(name, PTR, PTR, PTR, I64, I32, I32, I32, I32, I32, F32, I32)
+                    : module.kernel(name, PTR, PTR, PTR, PTR, PTR, I64, I32, I32, I32, I32, I32, F32, I32));
+        }
+        allowShared(DType.F32);
+        allowShared(DType.BF16);
     }
 
+    /** What each kernel's largest shape, which comes last, needs, or as much of it as there is. */
+    private void allowShared(DType dtype) {
+        for (int headSize : new int[] {32, 64, LocalAttentionLaunch.LONGEST_HEAD}) {
+            for (int length : new int[] {32, LocalAttentionLaunch.LONGEST}) {
+                AttentionShape shape = new AttentionShape(1, length, 1, 1, headSize);
+                for (boolean vectors : new boolean[] {false, true}) {
+                    allowShared(LocalAttentionLaunch.forward(shape, dtype, vectors));
+                    allowShared(LocalAttentionLaunch.backward(shape, dtype, vectors));
+                }
+            }
+        }
+    }
+
+    private void allowShared(LocalAttentionLaunch launch) {
+        if (launch.sharedBytes() > FREE_SHARED_BYTES) {
+            kernels.get(launch.kernel()).maxDynamicShared(Math.min(launch.sharedBytes(), sharedBytesPerBlock));
+        }
+    }
+
+    /**
+     * Whether this GPU can compute a shape.
+     *
+     * @throws ShapeException if not
+     */
+    void check(AttentionShape shape, DType dtype) {
+        boolean vectors = shape.headSize() % Launches.vector(dtype) == 0;
+        check(shape, dtype, LocalAttentionLaunch.forward(shape, dtype, vectors));
+        check(shape, dtype, LocalAttentionLaunch.backward(shape, dtype, vectors));
+    }
+
+    private void check(AttentionShape shape, DType dtype, LocalAttentionLaunch launch) {
+        if (launch.sharedBytes() > sharedBytesPerBlock) {
+            throw new ShapeException("attention over " + shape.length() + " positions with heads of size "
+                    + shape.headSize() + " in " + dtype + " needs " + launch.sharedBytes()
+                    + " bytes of shared memory, but this GPU gives a block " + sharedBytesPerBlock
+                    + "; use bf16, or a smaller patch or head");
+        }
+    }
+
+    /** {@link Ops#causalAttention}. */
     void causalAttention(AttentionShape shape, Tensor qkv, AttentionBias bias, Tensor out, Tensor logSumExp) {
-        throw new UnsupportedOperationException("causalAttention is not there yet on CUDA");
+        LocalAttentionLaunch launch = LocalAttentionLaunch.forward(shape, qkv.dtype(),
+                vectors(shape, qkv) && vectors(shape, out));
+        problem(begin(launch).arg(qkv).arg(out).arg(logSumExp), launch, shape, bias).launch();
     }
 
+    /** {@link Ops#causalAttentionBackward}. */
     void causalAttentionBackward(AttentionShape shape, Tensor qkv, AttentionBias bias, Tensor out,
             Tensor logSumExp, Tensor dOut, Tensor dQkv, Tensor workspace) {
-        throw new UnsupportedOperationException("causalAttentionBackward is not there yet on CUDA");
+        LocalAttentionLaunch launch = LocalAttentionLaunch.backward(shape, qkv.dtype(), vectors(shape, qkv)
+                && vectors(shape, out) && vectors(shape, dOut) && vectors(shape, dQkv));
+        problem(begin(launch).arg(qkv).arg(out).arg(logSumExp).arg(dOut).arg(dQkv), launch, shape, bias).launch();
     }
 
+    /** None: everything is held on the chip. */
     long causalAttentionBackwardWorkspaceBytes(AttentionShape shape, DType dtype) {
+        check(shape, dtype);
         return 0;
+    }
+
+    private static boolean vectors(AttentionShape shape, Tensor tensor) {
+        return Launches.vectors(tensor, shape.headSize());
+    }
+
+    private Kernel begin(LocalAttentionLaunch launch) {
+        return kernels.get(launch.kernel()).grid(launch.blocks()).block(launch.threads()).shared(launch.sharedBytes());
+    }
+
+    private static Kernel problem(Kernel kernel, LocalAttentionLaunch launch, AttentionShape shape,
+            AttentionBias bias) {
+        return kernel.arg(shape.batch()).arg((int) shape.length()).arg(shape.heads()).arg(shape.keyValueHeads())
+                .arg(shape.headSize()).arg(launch.patchesPerTile()).arg((float) (1 / Math.sqrt(shape.headSize())))
+                .arg(bias == AttentionBias.ALIBI ? 1 : 0);
     }
 }

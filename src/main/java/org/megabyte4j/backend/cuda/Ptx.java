@@ -4,6 +4,8 @@ import java.io.IOException;
 import java.io.InputStream;
 import java.io.UncheckedIOException;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
 import java.util.List;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
@@ -21,7 +23,7 @@ record Ptx(String target, byte[] text) {
     private static final Pattern VERSION = Pattern.compile("^\\.version\\s+(\\d+)\\.(\\d+)", Pattern.MULTILINE);
 
     /**
-     * The best for a GPU.
+     * The best for a GPU. The simulated device brings lists of its kernels for builds without nvcc.
      *
      * @throws CudaUnavailableException if this build has none
      */
@@ -30,11 +32,23 @@ record Ptx(String target, byte[] text) {
         if (ptx == null) {
             ptx = read(LEAST_TARGET, file);
         }
+        if (ptx == null && SimulatedDevice.isLoaded()) {
+            ptx = simulated(file);
+        }
         if (ptx == null) {
             throw new CudaUnavailableException("this build of megabyte4j has no CUDA kernels (" + file
                     + ".ptx is missing); build it where nvcc is installed, with make dist, or use --device cpu");
         }
         return ptx;
+    }
+
+    private static Ptx simulated(String file) {
+        Path list = SimulatedDevice.folder().resolve("ptx").resolve(LEAST_TARGET).resolve(file + ".ptx");
+        try {
+            return Files.exists(list) ? new Ptx(LEAST_TARGET, Files.readAllBytes(list)) : null;
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
     }
 
     /** The files that this build has, such as {@code compute_80/gelu.ptx}, in order; none without nvcc. */

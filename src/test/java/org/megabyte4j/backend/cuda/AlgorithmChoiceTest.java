@@ -35,8 +35,7 @@ class AlgorithmChoiceTest {
 
     @BeforeEach
     void open() {
-        Simulated.assumeBuilt();
-        backend = CudaBackend.openSimulated();
+        backend = Simulator.open();
         library = CublasLt.open();
         product = new CublasLtMatmul(library, false, false, new Operand(Type.F32, 16, 32, 256),
                 new Operand(Type.F32, 32, 8, 256), new Operand(Type.F32, 16, 8, 256), 256, 0);

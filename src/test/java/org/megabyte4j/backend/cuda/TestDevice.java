@@ -40,6 +40,14 @@ final class TestDevice {
         return backend;
     }
 
+    /** Closes it; whoever asks next gets another. */
+    static synchronized void close() {
+        if (backend != null) {
+            backend.close();
+            backend = null;
+        }
+    }
+
     /**
      * Runs something with the threads of each block in random order, which shows missing barriers. On a GPU, where
      * their order is what it is, just runs it.

@@ -6,8 +6,8 @@
 
 #pragma once
 
-#include "common/row_fragments.cuh"
-#include "local_attention_tile.cuh"
+#include "../common/row_fragments.cuh"
+#include "tile.cuh"
 
 namespace local_attention {
 
@@ -162,7 +162,7 @@ __device__ __forceinline__ void forward_warp(const bf16* qkv, bf16* out, float* 
             for (int part = 0; part < KEYS / 8; part++) {
 #pragma unroll
                 for (int i = 2 * half; i < 2 * half + 2; i++) {
-                    s[part][i] = exp2f(s[part][i] - largest[half]);
+                    s[part][i] = fast_exp2(s[part][i] - largest[half]);
                     total += s[part][i];
                 }
             }
@@ -170,7 +170,7 @@ __device__ __forceinline__ void forward_warp(const bf16* qkv, bf16* out, float* 
         }
         unsigned p[4];
         as_left<KEYS>(s, p);
-        float inverse[2] = {1 / sum[0], 1 / sum[1]};
+        float inverse[2] = {fast_reciprocal(sum[0]), fast_reciprocal(sum[1])};
 #pragma unroll
         for (int c = 0; c < CHUNKS; c++) {
             Chunk part[2];

@@ -8,9 +8,9 @@
 
 #pragma once
 
-#include "common/async_copy.cuh"
-#include "common/row_fragments.cuh"
-#include "local_attention_tile.cuh"
+#include "../common/async_copy.cuh"
+#include "../common/row_fragments.cuh"
+#include "tile.cuh"
 
 namespace local_attention {
 
@@ -131,7 +131,7 @@ __device__ __forceinline__ void forward_block(const bf16* qkv, bf16* out, float*
             for (int part = 0; part < KEYS / 8; part++) {
 #pragma unroll
                 for (int i = 2 * half; i < 2 * half + 2; i++) {
-                    s[part][i] = exp2f(s[part][i] - largest[half]);
+                    s[part][i] = fast_exp2(s[part][i] - largest[half]);
                     total += s[part][i];
                 }
             }
@@ -145,7 +145,7 @@ __device__ __forceinline__ void forward_block(const bf16* qkv, bf16* out, float*
             p[k][2] = pack_bf16(s[2 * k + 1][0], s[2 * k + 1][1]);
             p[k][3] = pack_bf16(s[2 * k + 1][2], s[2 * k + 1][3]);
         }
-        float inverse[2] = {1 / sum[0], 1 / sum[1]};
+        float inverse[2] = {fast_reciprocal(sum[0]), fast_reciprocal(sum[1])};
         __syncwarp();  // the last rows' results have been read
 #pragma unroll
         for (int part = 0; part < SIZE / 8; part += 2) {

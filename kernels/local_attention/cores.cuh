@@ -7,8 +7,8 @@
 
 #pragma once
 
-#include "common/async_copy.cuh"
-#include "local_attention_tile.cuh"
+#include "../common/async_copy.cuh"
+#include "tile.cuh"
 
 namespace local_attention {
 
@@ -203,7 +203,7 @@ __device__ __forceinline__ void forward_cores(const T* qkv, T* out, float* lse, 
         if (first_key < visible) {
 #pragma unroll
             for (int j = 0; j < KEYS_PER_WARP; j++) {
-                float p = exp2f(s[j] - largest);
+                float p = fast_exp2(s[j] - largest);
                 sum += p;
                 weights[lane * weight_stride + first_key + j] = p;
             }
@@ -212,7 +212,7 @@ __device__ __forceinline__ void forward_cores(const T* qkv, T* out, float* lse, 
         __syncthreads();
         sum = 0;
         for (int other = 0; other < warps; other++) sum += sums[other * ROWS + lane];
-        results(weights + lane * weight_stride, values, stride, problem.head_size, visible, 1 / sum,
+        results(weights + lane * weight_stride, values, stride, problem.head_size, visible, fast_reciprocal(sum),
                 rows + lane * stride);
         if (warp == 0 && own.valid()) *tile.statistic(lse, own) = (largest + log2f(sum)) * LN_2;
         __syncthreads();

@@ -7,11 +7,11 @@
 
 #pragma once
 
-#include "common/bf16.cuh"
+#include "../common/bf16.cuh"
+#include "../common/fast_math.cuh"
 
 namespace local_attention {
 
-constexpr float LOG2_E = 1.4426950408889634f;
 constexpr float LN_2 = 0.6931471805599453f;
 
 // Division by a small number that a launch fixes: exact while value * divisor < 2^20.
@@ -132,6 +132,6 @@ private:
 };
 
 // 2^x for x <= 0: what rounding leaves above is cut off, so that a probability computed again never passes 1.
-__device__ __forceinline__ float probability(float x) { return exp2f(min(x, 0.0f)); }
+__device__ __forceinline__ float probability(float x) { return fast_exp2(min(x, 0.0f)); }
 
 }  // namespace local_attention
