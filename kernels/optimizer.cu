@@ -14,8 +14,8 @@
 //                      block 256.  20 n bytes, 22 n with a copy; the rest is by row and column.
 // FLOPs:  a few dozen per element; all are bound by memory. Adafactor and the norm add in double, which GPUs without a
 //         full double unit do at 1/64 of the float32 rate: up to 64 times slower there than memory is.
-// Numerics: AdamW and AnyPrecisionAdamW are, operation for operation, those of the CPU and of PyTorch; no product melts into a
-//           sum unless they say so. AnyPrecisionAdamW rounds each assignment to the dtype of what is assigned.
+// Numerics: AdamW in PyTorch's order. AnyPrecisionAdamW rounds each assignment to the dtype of what is assigned; it gives
+//           the CPU's bits, so no product melts into a sum.
 // Source: Loshchilov and Hutter 2019 (arXiv 1711.05101); Shazeer and Stern 2018 (arXiv 1804.04235), algorithms 4 to 6.
 
 #include "common/platform.cuh"

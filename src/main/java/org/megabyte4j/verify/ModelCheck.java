@@ -72,10 +72,10 @@ final class ModelCheck {
             switch (name) {
                 case "logits" -> checks.add(relative(name, () -> backend.readFloats(graph.logits()),
                         tolerances.logits()));
-                case "global_in_norm" -> checks.add(norm(name, graph.globalInput(), tolerances.logits()));
-                case "global_out_norm" -> checks.add(norm(name, graph.globalOutput(), tolerances.logits()));
-                case "local_in_norm" -> checks.add(norm(name, graph.localInput(), tolerances.logits()));
-                case "local_out_norm" -> checks.add(norm(name, graph.localOutput(), tolerances.logits()));
+                case "global_in_norm" -> checks.add(norm(name, graph.globalInput(), tolerances.norms()));
+                case "global_out_norm" -> checks.add(norm(name, graph.globalOutput(), tolerances.norms()));
+                case "local_in_norm" -> checks.add(norm(name, graph.localInput(), tolerances.norms()));
+                case "local_out_norm" -> checks.add(norm(name, graph.localOutput(), tolerances.norms()));
                 default -> {
                     if (last.matches()) {
                         checks.add(relative(name, () -> lastLogits(Integer.parseInt(last.group(1))),

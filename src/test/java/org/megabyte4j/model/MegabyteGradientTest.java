@@ -7,6 +7,7 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.EnumSource;
 import org.megabyte4j.backend.ReferenceBackend;
+import org.megabyte4j.tensor.DType;
 import org.megabyte4j.tensor.ParameterLayout;
 import org.megabyte4j.tensor.Tensor;
 
@@ -18,15 +19,22 @@ class MegabyteGradientTest {
     @CsvSource({"MEGABYTE, 3, 2, 4", "IN_ACTION, 3, 2, 4", "MEGABYTE, 1, 1, 3", "IN_ACTION, 1, 2, 3",
             "MEGABYTE, 4, 1, 1", "IN_ACTION, 5, 1, 1"})
     void gradientsMatchFiniteDifferences(Variant variant, int patchSize, int batch, int patches) {
-        gradientsMatchFiniteDifferences(TestModels.config(variant, patchSize), batch, patches);
+        gradientsMatchFiniteDifferences(TestModels.config(variant, patchSize), DType.F32, batch, patches);
     }
 
-    private static void gradientsMatchFiniteDifferences(MegabyteConfig config, int batch, int patches) {
+    /** The reference holds bf16 in double precision too, so that only the way through the tensors is another one. */
+    @ParameterizedTest
+    @EnumSource
+    void gradientsMatchWithACopyOfTheWeightsToComputeWith(Variant variant) {
+        gradientsMatchFiniteDifferences(TestModels.config(variant, 3), DType.BF16, 2, 4);
+    }
+
+    private static void gradientsMatchFiniteDifferences(MegabyteConfig config, DType dtype, int batch, int patches) {
         int length = patches * config.patchSize();
         int[] ids = TestModels.ids(batch * length, config.vocabularySize(), 3);
         ids[0] = config.padId();
         try (ReferenceBackend backend = new ReferenceBackend();
-                Parameters parameters = TestModels.random(config, backend, 1);
+                Parameters parameters = TestModels.random(config, dtype, backend, 1);
                 RunnableGraph training = RunnableGraph.training(backend, parameters, batch, length)) {
             training.step(ids);
             double[] gradients = backend.readDoubles(training.graph.gradients());
@@ -36,8 +44,8 @@ class MegabyteGradientTest {
                 // Along one random direction a mistake in any element shows.
                 double[] start = backend.readDoubles(parameter);
                 double[] direction = random.doubles(start.length, -1, 1).toArray();
-                double expected = (lossAt(1, start, direction, parameter, training, backend)
-                        - lossAt(-1, start, direction, parameter, training, backend)) / (2 * STEP);
+                double expected = (lossAt(1, start, direction, parameter, parameters, training, backend)
+                        - lossAt(-1, start, direction, parameter, parameters, training, backend)) / (2 * STEP);
                 double actual = 0;
                 double norm = 0;
                 for (int i = 0; i < start.length; i++) {
@@ -55,14 +63,15 @@ class MegabyteGradientTest {
     @ParameterizedTest
     @EnumSource
     void gradientsMatchWhereLocalHeadsAreNarrowerThanTheModel(Variant variant) {
-        gradientsMatchFiniteDifferences(TestModels.narrowHeads(variant), 2, 2);
+        gradientsMatchFiniteDifferences(TestModels.narrowHeads(variant), DType.F32, 2, 2);
     }
 
-    private static double lossAt(int sign, double[] start, double[] direction, Tensor parameter, RunnableGraph training,
-            ReferenceBackend backend) {
+    private static double lossAt(int sign, double[] start, double[] direction, Tensor parameter, Parameters parameters,
+            RunnableGraph training, ReferenceBackend backend) {
         for (int i = 0; i < start.length; i++) {
             backend.set(parameter, i, start[i] + sign * STEP * direction[i]);
         }
+        parameters.refresh(backend);
         training.ops.fill(training.graph.loss(), 0);
         training.graph.forward(training.ops);
         training.graph.loss(training.ops);

@@ -2,6 +2,7 @@ package org.megabyte4j.model;
 
 import java.util.Random;
 import org.megabyte4j.backend.Backend;
+import org.megabyte4j.tensor.DType;
 
 /** Small models for tests. */
 public final class TestModels {
@@ -20,7 +21,12 @@ public final class TestModels {
 
     /** Weights that make every path count: matrices N(0, 1/fan-in), biases N(0, 0.1), norms around 1. */
     public static Parameters random(MegabyteConfig config, Backend backend, long seed) {
-        Parameters parameters = new Parameters(config);
+        return random(config, DType.F32, backend, seed);
+    }
+
+    /** The same weights for a model that computes in {@code dtype}. */
+    public static Parameters random(MegabyteConfig config, DType dtype, Backend backend, long seed) {
+        Parameters parameters = new Parameters(config, dtype);
         parameters.allocate(backend);
         Random random = new Random(seed);
         for (var entry : parameters.layout().entries()) {
@@ -33,6 +39,7 @@ public final class TestModels {
             }
             backend.write(parameters.get(entry.name()), values);
         }
+        parameters.refresh(backend);
         return parameters;
     }
 

@@ -2,6 +2,7 @@ package org.megabyte4j.train;
 
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
+import static org.assertj.core.api.Assertions.within;
 
 import java.io.IOException;
 import java.nio.file.Files;
@@ -13,7 +14,12 @@ import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.Arguments;
 import org.junit.jupiter.params.provider.MethodSource;
+import org.megabyte4j.backend.Backend;
+import org.megabyte4j.backend.ReferenceBackend;
+import org.megabyte4j.checkpoint.ModelFiles;
+import org.megabyte4j.checkpoint.SafeTensorsFile;
 import org.megabyte4j.data.Sampling;
+import org.megabyte4j.model.Parameters;
 import org.megabyte4j.tensor.DType;
 
 /** A run that stops and fails again and again computes the same bits as one that never does. */
@@ -32,6 +38,35 @@ class ResumeTest {
                 Arguments.of(Named.of("anyprecision with Kahan summation", new OptimizerOptions(any.kind(), any.beta1(),
                         any.beta2(), any.epsilon(), 0.1, true, false, true, true, DType.BF16, DType.BF16, DType.F32)),
                         Sampling.RANDOM));
+    }
+
+    /** Checkpoints hold float32; the copy to compute with is made of it again. */
+    @ParameterizedTest
+    @MethodSource("optimizers")
+    void aBf16RunGoesOnFromItsFloat32Weights(OptimizerOptions optimizer, Sampling sampling, @TempDir Path folder)
+            throws IOException {
+        DataOptions data = TestRun.data(Files.write(folder.resolve("text"), TestRun.text(500, 3)), sampling);
+        TrainOptions options = new TrainOptions(TestRun.BATCH, TestRun.LENGTH, 1, 1, optimizer,
+                Schedule.constant(1e-2));
+        for (long steps : new long[] {1, 2}) {
+            RunOptions run = new RunOptions(steps, null, new Bookkeeping(1, 1, 3, 0, 24));
+            TestRun.train(folder.resolve("run"), data, options, run, ReferenceBackend.plainBf16(), DType.BF16, handle -> {
+                Parameters parameters = handle.trainer().parameters();
+                Backend backend = handle.trainer().backend();
+                float[] copy = backend.readFloats(parameters.computeCopy());
+                parameters.refresh(backend);
+                assertThat(backend.readFloats(parameters.computeCopy())).isEqualTo(copy);
+                assertThat(backend.readFloats(parameters.arena())).isNotEqualTo(copy);
+            });
+        }
+        try (ReferenceBackend backend = ReferenceBackend.plainBf16();
+                SafeTensorsFile file = SafeTensorsFile.open(folder.resolve("run/model.safetensors"));
+                Parameters loaded = ModelFiles.load(folder.resolve("run"), DType.BF16, backend, notice -> { })) {
+            String name = "to_logits.weight";
+            assertThat(file.tensor(name).dtype()).isEqualTo(DType.F32);
+            float[] copy = backend.readFloats(loaded.layout().view(loaded.computeCopy(), name));
+            assertThat(copy).isNotEqualTo(file.floats(name)).containsExactly(file.floats(name), within(1e-2f));
+        }
     }
 
     @ParameterizedTest

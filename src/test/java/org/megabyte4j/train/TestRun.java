@@ -58,9 +58,15 @@ public final class TestRun {
     /** Trains in {@code folder}, from its newest checkpoint if it has one. */
     static TrainingRun.Outcome train(Path folder, DataOptions data, TrainOptions options, RunOptions run,
             Consumer<Handle> atEachStep) throws IOException {
+        return train(folder, data, options, run, CpuBackend.open(1), DType.F32, atEachStep);
+    }
+
+    /** As above on a device, which is closed at the end. */
+    static TrainingRun.Outcome train(Path folder, DataOptions data, TrainOptions options, RunOptions run,
+            Backend device, DType dtype, Consumer<Handle> atEachStep) throws IOException {
         MegabyteConfig config = config(Variant.IN_ACTION);
-        try (Backend backend = CpuBackend.open(1);
-                Parameters parameters = new Parameters(config);
+        try (Backend backend = device;
+                Parameters parameters = new Parameters(config, dtype);
                 Trainer trainer = Trainer.plan(parameters, options, backend);
                 TrainingData opened = data.open(folder, config.eosId(), bytes -> { });
                 RunFolder runFolder = Files.exists(folder) ? RunFolder.open(folder) : RunFolder.create(folder)) {
@@ -84,7 +90,7 @@ public final class TestRun {
                     }
                 }
             };
-            var recipe = new Recipe(1, options, data, run.bookkeeping(), opened.fingerprint(), null, "test", DType.F32);
+            var recipe = new Recipe(1, options, data, run.bookkeeping(), opened.fingerprint(), null, "test", dtype);
             try (TrainingRun training = new TrainingRun(trainer, batches, new Validation(evaluator, blocks, 2),
                     runFolder, run, recipe.toJson(), listener)) {
                 handle[0] = new Handle(training, trainer);

@@ -21,6 +21,7 @@ import org.megabyte4j.model.ConfigJson;
 import org.megabyte4j.model.Parameters;
 import org.megabyte4j.model.TestModels;
 import org.megabyte4j.model.Variant;
+import org.megabyte4j.tensor.DType;
 
 class GenerationCheckTest {
     @TempDir
@@ -29,28 +30,39 @@ class GenerationCheckTest {
     @ParameterizedTest
     @EnumSource
     void theModelInDoublePrecisionMeetsTheGoldenSequences(Variant variant) throws IOException {
-        meetsTheGoldenSequences(variant, new ReferenceBackend());
+        meetsTheGoldenSequences(variant, DType.F32, new ReferenceBackend());
+    }
+
+    @ParameterizedTest
+    @EnumSource
+    void plainBf16TakesHalfOfItsTolerances(Variant variant) throws IOException {
+        assertThat(checks(variant, DType.BF16, ReferenceBackend.plainBf16())).hasSize(3 * 7).allSatisfy(check ->
+                assertThat(check.error()).as(check.toString()).isLessThanOrEqualTo(check.tolerance() / 2));
     }
 
     @ParameterizedTest
     @EnumSource
     void theModelOnTheCpuMeetsTheGoldenSequences(Variant variant) throws IOException {
-        meetsTheGoldenSequences(variant, CpuBackend.open(2));
+        meetsTheGoldenSequences(variant, DType.F32, CpuBackend.open(2));
     }
 
-    private static void meetsTheGoldenSequences(Variant variant, Backend device) throws IOException {
+    private static void meetsTheGoldenSequences(Variant variant, DType dtype, Backend device) throws IOException {
+        assertThat(checks(variant, dtype, device)).hasSize(3 * 7)
+                .allSatisfy(check -> assertThat(check.passed()).as(check.toString()).isTrue());
+    }
+
+    private static List<Check> checks(Variant variant, DType dtype, Backend device) throws IOException {
         Path golden = SharedData.golden(variant.id() + "-generation");
         var config = ConfigJson.read(Files.readString(golden.resolve("config.json")), "config.json");
         try (Backend backend = device;
-                Parameters parameters = new Parameters(config);
+                Parameters parameters = new Parameters(config, dtype);
                 SafeTensorsFile weights = SafeTensorsFile.open(golden.resolve("model.safetensors"))) {
             parameters.allocate(backend);
             for (String name : parameters.layout().names()) {
                 backend.write(parameters.get(name), weights.floats(name));
             }
-            List<Check> checks = GenerationCheck.run(parameters, backend, golden.resolve("generation.json"));
-            assertThat(checks).hasSize(3 * 7)
-                    .allSatisfy(check -> assertThat(check.passed()).as(check.toString()).isTrue());
+            parameters.refresh(backend);
+            return GenerationCheck.run(parameters, backend, golden.resolve("generation.json"));
         }
     }
 
