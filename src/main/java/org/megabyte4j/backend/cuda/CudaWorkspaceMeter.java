@@ -108,7 +108,7 @@ final class CudaWorkspaceMeter extends ShapeChecks {
         if (CudaOps.isLocal(shape)) {
             kernels.localAttention();
         } else {
-            kernels.patchAttention();
+            kernels.patchAttention().prepare(shape, qkv.dtype());
         }
     }
 
