@@ -1,0 +1,97 @@
+package org.megabyte4j.backend.cuda;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Random;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.EnumSource;
+import org.megabyte4j.backend.Backend;
+import org.megabyte4j.backend.cpu.CpuBackend;
+import org.megabyte4j.generate.Generated;
+import org.megabyte4j.generate.GenerationRequest;
+import org.megabyte4j.generate.Generator;
+import org.megabyte4j.generate.SamplingOptions;
+import org.megabyte4j.model.MegabyteConfig;
+import org.megabyte4j.model.Parameters;
+import org.megabyte4j.model.TestModels;
+import org.megabyte4j.model.Variant;
+import org.megabyte4j.tensor.DType;
+
+/** Generation that stays on the device for a patch. */
+class DeviceGenerationTest {
+    private static final int PATCH = 4;
+    private static final SamplingOptions RANDOM = SamplingOptions.random(11).withTemperature(1.3);
+
+    private static GenerationRequest request(SamplingOptions sampling, int newIds) {
+        List<int[]> prompts = new ArrayList<>();
+        for (int length : new int[] {0, 3, 5, 9, 1}) {
+            prompts.add(new Random(length).ints(length, 0, 20).toArray());
+        }
+        return new GenerationRequest(prompts, newIds, sampling, true, true);
+    }
+
+    private static List<Generated> generate(Backend backend, Variant variant, DType dtype, GenerationRequest request) {
+        MegabyteConfig config = TestModels.config(variant, PATCH);
+        try (Parameters parameters = TestModels.random(config, dtype, backend, 3);
+                Generator generator = new Generator(backend, parameters, 3, request.length())) {
+            List<Generated> first = generator.generate(request);
+            // The first patch runs as it is, the second is recorded, the others are replayed; now all of them are.
+            assertThat(generator.generate(request)).usingRecursiveComparison().isEqualTo(first);
+            return first;
+        }
+    }
+
+    /** Logits differ in their last bits, which no draw here is near enough to see. */
+    @ParameterizedTest
+    @EnumSource
+    void aSeedGivesTheSameTextAsOnTheCpu(Variant variant) {
+        try (CpuBackend cpu = CpuBackend.open(1)) {
+            for (SamplingOptions sampling : List.of(SamplingOptions.greedy(), RANDOM, RANDOM.withTopK(5),
+                    RANDOM.withTopP(0.7).withRepetitionPenalty(1.5))) {
+                GenerationRequest request = request(sampling, 30);
+                List<Generated> expected = generate(cpu, variant, DType.F32, request);
+                List<Generated> actual = generate(TestDevice.backend(), variant, DType.F32, request);
+                for (int i = 0; i < expected.size(); i++) {
+                    assertThat(actual.get(i).ids()).isEqualTo(expected.get(i).ids());
+                    assertThat(actual.get(i).end()).isEqualTo(expected.get(i).end());
+                }
+            }
+        }
+    }
+
+    @ParameterizedTest
+    @EnumSource
+    void bf16GeneratesToo(Variant variant) {
+        List<Generated> results = generate(TestDevice.backend(), variant, DType.BF16, request(RANDOM, 30));
+        assertThat(results).allSatisfy(result -> assertThat(result.ids()).isNotEmpty());
+    }
+
+    /** Beside the writing of its input, a patch is one launch of a graph and one way back. */
+    @Test
+    void aByteCostsNoRoundTrip() {
+        long[] few = calls(8 * PATCH);
+        long[] many = calls(18 * PATCH);
+        assertThat(many[0] - few[0]).as("graphs").isEqualTo(10);
+        assertThat(many[1] - few[1]).as("kernels").isZero();
+        assertThat(many[2] - few[2]).as("ways back").isEqualTo(10);
+        assertThat(many[3] - few[3]).as("all calls of the driver").isLessThanOrEqualTo(10 * 20);
+    }
+
+    private static long[] calls(int newIds) {
+        try (CudaBackend backend = Simulator.open()) {
+            MegabyteConfig config = TestModels.config(Variant.IN_ACTION, PATCH);
+            var request = new GenerationRequest(List.of(new int[0]), newIds, RANDOM, false, false);
+            try (Parameters parameters = TestModels.random(config, backend, 3);
+                    Generator generator = new Generator(backend, parameters, 1, 20 * PATCH)) {
+                generator.generate(request);
+                Simulator.resetCalls();
+                generator.generate(request);
+                return new long[] {Simulator.calls("cuGraphLaunch"), Simulator.calls("cuLaunchKernel"),
+                    Simulator.calls("cuMemcpyDtoHAsync"), Simulator.totalCalls()};
+            }
+        }
+    }
+}
