@@ -33,11 +33,15 @@ final class AlgorithmChoice {
         return new AlgorithmChoice(null, null);
     }
 
-    Algorithm choose(GemmShape shape, CublasLtMatmul product, long workspaceBytes) {
+    /** What can be said without measuring; null if that has to be done. */
+    Algorithm known(GemmShape shape, CublasLtMatmul product, long workspaceBytes) {
         if (timer == null) {
             return product.algorithms(1, workspaceBytes).getFirst();
         }
         List<Algorithm> candidates = product.algorithms(CANDIDATES, workspaceBytes);
+        if (candidates.size() == 1) {
+            return candidates.getFirst();
+        }
         long[] noted = cache.find(shape);
         for (Algorithm candidate : candidates) {
             // What the file says is never handed to the library: it only points at one of its own offers.
@@ -45,9 +49,12 @@ final class AlgorithmChoice {
                 return candidate;
             }
         }
-        if (candidates.size() == 1) {
-            return candidates.getFirst();
-        }
+        return null;
+    }
+
+    /** Takes the time of what the library offers, and notes the result. */
+    Algorithm measure(GemmShape shape, CublasLtMatmul product, long workspaceBytes) {
+        List<Algorithm> candidates = product.algorithms(CANDIDATES, workspaceBytes);
         double[] seconds = timer.time(shape, product, candidates, workspaceBytes);
         if (seconds.length == 0) {
             return candidates.getFirst();

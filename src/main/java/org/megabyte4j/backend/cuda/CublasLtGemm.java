@@ -21,6 +21,7 @@ final class CublasLtGemm implements Gemm {
     private final CublasLt library;
     private final AlgorithmChoice choice;
     private final List<CublasLtMatmul> products = new ArrayList<>();
+    private final List<Product> undecided = new ArrayList<>();
 
     /**
      * @param library closed with this
@@ -59,7 +60,18 @@ final class CublasLtGemm implements Gemm {
         CublasLtMatmul product = new CublasLtMatmul(library, shape.transposeB(), shape.transposeA(), first, second,
                 result, shape.hasAddend() ? shape.alignmentOfC() : shape.alignmentOfD(), shape.alignmentOfBias());
         products.add(product);
-        return new Product(product, choice.choose(shape, product, workspaceBytes()), shape.hasAddend() ? 1 : 0);
+        Product prepared = new Product(shape, product, choice.known(shape, product, workspaceBytes()));
+        if (prepared.algorithm == null) {
+            undecided.add(prepared);
+        }
+        return prepared;
+    }
+
+    @Override
+    public void decide() {
+        context.use();
+        undecided.forEach(Product::decide);
+        undecided.clear();
     }
 
     private static Type type(DType dtype) {
@@ -67,19 +79,28 @@ final class CublasLtGemm implements Gemm {
     }
 
     private final class Product implements Prepared {
+        private final GemmShape shape;
         private final CublasLtMatmul product;
-        private final Algorithm algorithm;
         private final float beta;
+        private Algorithm algorithm;
 
-        Product(CublasLtMatmul product, Algorithm algorithm, float beta) {
+        Product(GemmShape shape, CublasLtMatmul product, Algorithm algorithm) {
+            this.shape = shape;
             this.product = product;
             this.algorithm = algorithm;
-            this.beta = beta;
+            beta = shape.hasAddend() ? 1 : 0;
+        }
+
+        void decide() {
+            algorithm = choice.measure(shape, product, workspaceBytes());
         }
 
         @Override
         public void run(Tensor a, Tensor b, Tensor c, Tensor d, Tensor bias, Tensor workspace) {
             context.use();
+            if (algorithm == null) {
+                decide();
+            }
             long to = CudaMemory.address(context, d);
             product.run(algorithm, 1, CudaMemory.address(context, b), CudaMemory.address(context, a), beta,
                     c == null ? to : CudaMemory.address(context, c), to, CudaMemory.address(context, bias),
@@ -91,6 +112,7 @@ final class CublasLtGemm implements Gemm {
     public void close() {
         products.forEach(CublasLtMatmul::close);
         products.clear();
+        undecided.clear();
         library.close();
     }
 }

@@ -133,6 +133,7 @@ public final class CudaBackend implements Backend {
         if (parts.values().stream().reduce(0L, Math::addExact) > free) {
             throw OutOfMemoryException.ofPlan(" on the GPU", parts, free);
         }
+        kernels.products().gemm().decide();
         MemoryPlan.allocate(this::allocate, plans);
     }
 

@@ -16,7 +16,9 @@ import org.megabyte4j.ffi.CublasLtMatmul.Algorithm;
 final class DeviceTimer implements AlgorithmTimer {
     private static final long BUFFER_ALIGNMENT = 256;
     /** Samples of each algorithm, taken in turns, so that a change of the clock meets all of them. */
-    private static final int SAMPLES = 7;
+    private static final int MOST_SAMPLES = 7;
+    private static final int LEAST_SAMPLES = 3;
+    private static final long ENOUGH_NANOSECONDS = 200_000_000;
     /** A sample is about this long, since events count in half microseconds. */
     private static final double SAMPLE_SECONDS = 200e-6;
     private static final int MOST_RUNS = 20;
@@ -44,14 +46,18 @@ final class DeviceTimer implements AlgorithmTimer {
             for (int i = 0; i < runs.length; i++) {
                 runs[i] = warmUp(run, candidates.get(i), from, to);
             }
-            double[][] samples = new double[candidates.size()][SAMPLES];
-            for (int s = 0; s < SAMPLES; s++) {
+            double[][] samples = new double[candidates.size()][MOST_SAMPLES];
+            int taken = 0;
+            long start = System.nanoTime();
+            while (taken < LEAST_SAMPLES || taken < MOST_SAMPLES && System.nanoTime() - start < ENOUGH_NANOSECONDS) {
+                int s = taken++;
                 for (int i = 0; i < runs.length; i++) {
                     samples[i][s] = runs[i] == 0 ? Double.POSITIVE_INFINITY
                             : seconds(run, candidates.get(i), runs[i], from, to) / runs[i];
                 }
             }
-            return Arrays.stream(samples).mapToDouble(DeviceTimer::median).toArray();
+            int count = taken;
+            return Arrays.stream(samples).mapToDouble(of -> median(Arrays.copyOf(of, count))).toArray();
         }
     }
 

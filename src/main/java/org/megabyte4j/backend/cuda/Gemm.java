@@ -14,11 +14,17 @@ interface Gemm extends AutoCloseable {
     long workspaceBytes();
 
     /**
-     * Chooses how a product is computed. Not while work is being captured: it may measure.
+     * Describes a product to the library.
      *
      * @throws org.megabyte4j.MegabyteException if the library does not offer it
      */
     Prepared prepare(GemmShape shape);
+
+    /**
+     * Measures how those products are computed fastest for which that is open still. It takes memory for that and gives
+     * it back, so it is done before a program's own memory is taken, and not for a program that is only planned.
+     */
+    void decide();
 
     @Override
     void close();

@@ -103,6 +103,10 @@ final class JCublasGemm implements Gemm {
         return new Product(shape);
     }
 
+    @Override
+    public void decide() {
+    }
+
     /** As in {@link CublasLtGemm}, the library computes D^T = op(B)^T op(A)^T. */
     private final class Product implements Prepared {
         private final int m;

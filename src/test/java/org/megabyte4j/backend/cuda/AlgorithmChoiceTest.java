@@ -57,6 +57,11 @@ class AlgorithmChoiceTest {
         }, cache());
     }
 
+    private int chosen(AlgorithmChoice choice) {
+        Algorithm known = choice.known(SHAPE, product, WORKSPACE);
+        return (known == null ? choice.measure(SHAPE, product, WORKSPACE) : known).id();
+    }
+
     private AlgorithmCache cache() {
         return new AlgorithmCache(folder.resolve("algorithms.json"), "a machine", warnings::add);
     }
@@ -83,27 +88,27 @@ class AlgorithmChoiceTest {
 
     @Test
     void theFastestIsTakenAndNoted() {
-        assertThat(measuring(3e-6, 2e-6, 1e-6).choose(SHAPE, product, WORKSPACE).id()).isEqualTo(22);
+        assertThat(chosen(measuring(3e-6, 2e-6, 1e-6))).isEqualTo(22);
         assertThat(measured).containsExactly(List.of(66, 21, 22));
-        assertThat(measuring(1e-6, 2e-6, 3e-6).choose(SHAPE, product, WORKSPACE).id()).as("as was noted").isEqualTo(22);
+        assertThat(chosen(measuring(1e-6, 2e-6, 3e-6))).as("as was noted").isEqualTo(22);
         assertThat(measured).as("not measured again").hasSize(1);
         assertThat(warnings).isEmpty();
     }
 
     @Test
     void theLibrarysFirstStaysUnlessAnotherIsClearlyFaster() {
-        assertThat(measuring(1e-6, 0.99e-6, 0.985e-6).choose(SHAPE, product, WORKSPACE).id()).isEqualTo(66);
+        assertThat(chosen(measuring(1e-6, 0.99e-6, 0.985e-6))).isEqualTo(66);
     }
 
     @Test
     void whatDoesNotRunIsNotTaken() {
         double never = Double.POSITIVE_INFINITY;
-        assertThat(measuring(never, 2e-6, 3e-6).choose(SHAPE, product, WORKSPACE).id()).isEqualTo(21);
+        assertThat(chosen(measuring(never, 2e-6, 3e-6))).isEqualTo(21);
     }
 
     @Test
     void withoutMemoryToMeasureTheFirstIsTakenAndNothingNoted() {
-        assertThat(measuring().choose(SHAPE, product, WORKSPACE).id()).isEqualTo(66);
+        assertThat(chosen(measuring())).isEqualTo(66);
         assertThat(cache().find(SHAPE)).isNull();
     }
 
@@ -112,7 +117,7 @@ class AlgorithmChoiceTest {
         long[] other = product.algorithms(1, WORKSPACE).getFirst().words();
         other[0]++;
         cache().note(SHAPE, other, 1e-6);
-        assertThat(measuring(2e-6, 1e-6, 3e-6).choose(SHAPE, product, WORKSPACE).id()).isEqualTo(21);
+        assertThat(chosen(measuring(2e-6, 1e-6, 3e-6))).isEqualTo(21);
         assertThat(measured).hasSize(1);
         assertThat(cache().find(SHAPE)).isEqualTo(product.algorithms(2, WORKSPACE).getLast().words());
     }
@@ -126,6 +131,26 @@ class AlgorithmChoiceTest {
         assertThat(seconds).hasSize(3);
         assertThat(Arrays.stream(seconds)).allMatch(s -> s > 0 && s < 1);
         assertThat(backend.context().freeMemory()).isEqualTo(free);
+    }
+
+    @Test
+    void onlyProductsOfProgramsThatGetMemoryAreMeasuredAndOnlyOnce() {
+        GemmShape aligned = new GemmShape(8, 16, 32, ALIGNED);
+        for (int process = 0; process < 2; process++) {
+            Gemm gemm = new CublasLtGemm(backend.context(), CublasLt.open(), AlgorithmChoice.measured(
+                    new DeviceTimer(backend.context()), cache()));
+            Simulator.resetCalls();
+            gemm.prepare(aligned);
+            assertThat(Simulator.calls("cublasLtMatmul")).as("a dry run measures nothing").isZero();
+            gemm.decide();
+            if (process == 0) {
+                assertThat(Simulator.calls("cublasLtMatmul")).isPositive();
+                assertThat(cache().find(aligned)).isNotNull();
+            } else {
+                assertThat(Simulator.calls("cublasLtMatmul")).as("the file says it").isZero();
+            }
+            gemm.close();
+        }
     }
 
     @Test

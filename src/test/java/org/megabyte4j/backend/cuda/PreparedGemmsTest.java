@@ -38,6 +38,10 @@ class PreparedGemmsTest {
         }
 
         @Override
+        public void decide() {
+        }
+
+        @Override
         public void close() {
         }
     }
