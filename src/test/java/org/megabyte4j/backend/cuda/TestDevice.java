@@ -12,8 +12,8 @@ import java.lang.invoke.MethodHandle;
 import java.nio.file.Files;
 
 /**
- * The device that kernels are tested on: the simulated one, or with {@code -Dmegabyte4j.test.device=cuda} the first GPU.
- * One for all tests of a process.
+ * The device that kernels are tested on: the simulated one, or with {@code -Dmegabyte4j.test.device=cuda} the first
+ * GPU. One for all tests of a process.
  */
 final class TestDevice {
     private static CudaBackend backend;
