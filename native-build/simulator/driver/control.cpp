@@ -102,6 +102,7 @@ API void simulatorCountObjects(long change) {
 API void simulatorReset() {
     Lock held(state().lock);
     reset_context(held);
+    state().initialised = state().was_initialised;
     emulation::reset_settings();
     failures_changed();
     reset_calls();

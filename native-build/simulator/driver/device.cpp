@@ -90,6 +90,7 @@ API CUresult cuInit(unsigned flags) {
     return enter("cuInit", Needs::NOTHING, [&](Lock&) {
         if (flags != 0) return INVALID_VALUE;
         state().initialised = device().count > 0;
+        state().was_initialised |= state().initialised;
         return state().initialised ? SUCCESS : NO_DEVICE;
     });
 }

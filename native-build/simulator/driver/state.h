@@ -25,6 +25,7 @@ struct State {
     std::mutex lock;
     std::condition_variable progress;    // of any stream; a fault, too
     bool initialised = false;
+    bool was_initialised = false;        // ever: what a reset goes back to
     CUctx_st context;
 
     // Waits until `done`; a fault ends every wait.

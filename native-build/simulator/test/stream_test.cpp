@@ -378,6 +378,43 @@ TEST(captureErrorsAreThoseOfTheDriver) {
     CHECK_EQUAL(w.value(), 1);    // of the legacy stream; nothing captured has run
 }
 
+TEST(aGlobalCaptureForbidsAllocationsToOtherThreadsToo) {
+    for (CaptureMode mode : {CAPTURE_GLOBAL, CAPTURE_THREAD_LOCAL}) {
+        Work w;
+        CUcontext context = nullptr;
+        CHECK_OK(cuCtxGetCurrent(&context));
+        CHECK_OK(cuStreamBeginCapture_v2(w.one, mode));
+        CUresult of_other_thread = SUCCESS;
+        std::thread([&] {
+            cuCtxSetCurrent(context);
+            CUdeviceptr address = 0;
+            of_other_thread = cuMemAlloc_v2(&address, 1);
+        }).join();
+        CUgraph graph = nullptr;
+        bool global = mode == CAPTURE_GLOBAL;
+        CHECK_RESULT(of_other_thread, (global ? STREAM_CAPTURE_UNSUPPORTED : SUCCESS));
+        CHECK_RESULT(cuStreamEndCapture(w.one, &graph), (global ? STREAM_CAPTURE_INVALIDATED : SUCCESS));
+    }
+}
+
+TEST(workBehindAFaultIsDropped) {
+    Work w;
+    std::atomic<int> ran{0};
+    auto count = [](void* data) { ++*static_cast<std::atomic<int>*>(data); };
+    {
+        Gate one(w.one);
+        Gate two(w.two);
+        CHECK_OK(cuLaunchHostFunc(w.one, count, &ran));
+        CHECK_OK(add(w.f, w.values, 1 << 24, 1, w.one));
+        CHECK_OK(cuLaunchHostFunc(w.one, count, &ran));
+        one.open();
+        CHECK_RESULT(cuStreamSynchronize(w.one), ILLEGAL_ADDRESS);
+        CHECK_RESULT(cuLaunchHostFunc(w.two, count, &ran), ILLEGAL_ADDRESS);
+    }
+    sleep_a_little();
+    CHECK_EQUAL(ran.load(), 1);
+}
+
 TEST(relaxedCaptureAllowsAllocations) {
     Work w;
     CUgraph graph = nullptr;
