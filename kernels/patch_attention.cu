@@ -1,3 +1,40 @@
+// Causal attention over long sequences (the patches of the global model), forward and backward.
+//
+// qkv, d_qkv [batch * length, (heads + 2 * kv) * h]   rows of query heads, key heads, value heads, side by side
+// out, d_out [batch * length, heads * h]              log_sum_exp, delta float32 [batch, heads, length], nats
+// kv key/value heads, G = heads / kv query heads for each; h = 1..128, computed as D = 16, 32, 64 or 128 with zeros.
+// scores = q.k / sqrt(h) - m (i - j) for j <= i (ALiBi; m = 0 without), out = softmax(scores) v.
+//
+// Launch (tuning.cuh has the tiles, PatchAttentionTiles.java the same ones for the host). pairs = batch * kv:
+//   forward, backward_query   grid ceil(length * G / rows) * pairs, a block per tile of packed rows
+//   backward_key              grid [ceil(length / keys) * pairs, blocks that share a tile of keys]
+//   sum_partial_gradients     grid batch * length, only where blocks share a tile
+// backward_query comes before backward_key, which reads its delta. Blocks with the most work start first.
+//
+// How it goes. The G query heads that share a key/value head are rows of one tile: row r is head r % G at position
+// r / G, so one load of keys and values serves all of them, and with G = 16 a tile of 128 rows covers 8 positions, of
+// which the diagonal wastes less than one of 128 would. Keys and values come through a ring of stages by cp.async; one
+// barrier a stage. Tiles after the last row are never loaded, only those on the diagonal are masked, and of these, steps
+// of 16 keys that a warp's rows cannot see are skipped. Products run on tensor cores (mma m16n8k16) with operands by
+// ldmatrix from tiles swizzled so that no access meets a bank conflict (tile.cuh); scores, probabilities and sums stay
+// in registers, and nothing of length x length is ever in memory.
+//
+// FLOPs: with S = batch * heads * length * (length + 1) / 2 visible scores, forward 4 h S, backward 14 h S (scores and
+// dP are computed in both of its halves: 10 h S would do with atomics in an order of their own). 1 exp2 per score and
+// pass. Bytes at least: forward reads qkv, writes out; backward reads qkv twice, d_out twice, out, writes d_qkv. Keys
+// and values are read again for each tile of rows, mostly from L2: 4 h bytes of bf16 per key and 128 rows, 128 FLOP per
+// byte forward; backward_key reads 4 h bytes per row and 128 keys, 256 FLOP per byte.
+//
+// Numerics: bf16 operands, float32 sums, scores in units of log2 in float32, one rounding of their bias, computed from
+// i - j and not from i and j, which would lose it at position one million. Online softmax; the largest score is
+// subtracted after rounding, so no exponent is above 0; masked entries never touch exp2. log_sum_exp = max + log(sum).
+// Backward rounds P and dS to bf16 for the tensor cores. Sums run in an order fixed by the shape. float32 inputs: the
+// same in float32 multiply-adds (float32.cuh), no tensor cores.
+//
+// Source: FlashAttention (Dao 2022, arXiv 2205.14135), loop order of FlashAttention-2 (arXiv 2307.08691), online softmax
+// (Milakov 2018, arXiv 1805.02867), one key/value head (Shazeer 2019, arXiv 1911.02150), ALiBi (Press 2022,
+// arXiv 2108.12409).
+
 #include "common/platform.cuh"
 #include "patch_attention/backward_key.cuh"
 #include "patch_attention/backward_query.cuh"
@@ -5,67 +42,56 @@
 #include "patch_attention/forward.cuh"
 #include "patch_attention/partial_gradients.cuh"
 
-#define FORWARD(D, SUFFIX, ALIBI)                                                                                     \
-    extern "C" __global__ void __launch_bounds__(ForwardBlock<D>::THREADS, ForwardBlock<D>::BLOCKS)                    \
-        patch_attention_forward_##D##SUFFIX##_bf16(const bf16* qkv, bf16* out, float* log_sum_exp, int length,         \
-                                                   int heads, int key_value_heads, int head_size, int pairs,           \
-                                                   float scale) {                                                      \
-        attention_forward<D, ALIBI>(qkv, out, log_sum_exp, length, heads, key_value_heads, head_size, pairs, scale);   \
-    }                                                                                                                  \
-    REGISTER_KERNEL(patch_attention_forward_##D##SUFFIX##_bf16)
+#define ENTRY(BLOCK, NAME) extern "C" __global__ void __launch_bounds__(BLOCK::THREADS, BLOCK::BLOCKS) NAME
 
-#define BACKWARD_QUERY(D)                                                                               \
-    extern "C" __global__ void __launch_bounds__(BackwardQueryBlock<D>::THREADS, BackwardQueryBlock<D>::BLOCKS)        \
-        patch_attention_backward_query_##D##_bf16(                                                             \
-            const bf16* qkv, const bf16* out, const float* log_sum_exp, const bf16* d_out, float* delta, bf16* d_qkv,  \
-            int length, int heads, int key_value_heads, int head_size, int pairs, int alibi, float scale) {            \
-        attention_backward_query<D>(qkv, out, log_sum_exp, d_out, delta, d_qkv, length, heads, key_value_heads, \
-                                           head_size, pairs, alibi, scale);                                            \
-    }                                                                                                                  \
-    REGISTER_KERNEL(patch_attention_backward_query_##D##_bf16)
+#define FORWARD(D, T, NAME, BLOCK, COMPUTE)                                                                           \
+    ENTRY(BLOCK, NAME)(const T* qkv, T* out, float* log_sum_exp, int length, int heads, int key_value_heads,          \
+                       int head_size, int pairs, int alibi, float scale) {                                            \
+        COMPUTE(qkv, out, log_sum_exp, length, heads, key_value_heads, head_size, pairs, alibi, scale);               \
+    }                                                                                                                 \
+    REGISTER_KERNEL(NAME)
 
-#define BACKWARD_KEY(D)                                                                                 \
-    extern "C" __global__ void __launch_bounds__(BackwardKeyBlock<D>::THREADS, BackwardKeyBlock<D>::BLOCKS)            \
-        patch_attention_backward_key_##D##_bf16(                                                               \
-            const bf16* qkv, const float* log_sum_exp, const bf16* d_out, const float* delta, bf16* d_qkv,             \
-            float* partial, long long partial_stride, int length, int heads, int key_value_heads, int head_size,       \
-            int pairs, int alibi, float scale) {                                                                       \
-        attention_backward_key<D>(qkv, log_sum_exp, d_out, delta, d_qkv, partial, partial_stride, length,       \
-                                         heads, key_value_heads, head_size, pairs, alibi, scale);                      \
-    }                                                                                                                  \
-    REGISTER_KERNEL(patch_attention_backward_key_##D##_bf16)
+#define BACKWARD_QUERY(D, T, NAME, BLOCK, COMPUTE)                                                                    \
+    ENTRY(BLOCK, NAME)(const T* qkv, const T* out, const float* log_sum_exp, const T* d_out, float* delta, T* d_qkv,  \
+                       int length, int heads, int key_value_heads, int head_size, int pairs, int alibi,               \
+                       float scale) {                                                                                 \
+        COMPUTE(qkv, out, log_sum_exp, d_out, delta, d_qkv, length, heads, key_value_heads, head_size, pairs, alibi,  \
+                scale);                                                                                               \
+    }                                                                                                                 \
+    REGISTER_KERNEL(NAME)
 
-#define FLOAT32(D)                                                                                                     \
-    extern "C" __global__ void __launch_bounds__(Float32Tile::THREADS, Float32Tile::BLOCKS) patch_attention_forward_##D##_f32(              \
-        const float* qkv, float* out, float* log_sum_exp, int length, int heads, int key_value_heads, int head_size,   \
-        int pairs, int alibi, float scale) {                                                                           \
-        attention_forward_f32<D>(qkv, out, log_sum_exp, length, heads, key_value_heads, head_size, pairs, alibi,       \
-                                 scale);                                                                               \
-    }                                                                                                                  \
-    REGISTER_KERNEL(patch_attention_forward_##D##_f32);                                                                \
-    extern "C" __global__ void __launch_bounds__(Float32Tile::THREADS, Float32Tile::BLOCKS) patch_attention_backward_query_##D##_f32(       \
-        const float* qkv, const float* out, const float* log_sum_exp, const float* d_out, float* delta, float* d_qkv,  \
-        int length, int heads, int key_value_heads, int head_size, int pairs, int alibi, float scale) {                \
-        attention_backward_query_f32<D>(qkv, out, log_sum_exp, d_out, delta, d_qkv, length, heads, key_value_heads,    \
-                                        head_size, pairs, alibi, scale);                                               \
-    }                                                                                                                  \
-    REGISTER_KERNEL(patch_attention_backward_query_##D##_f32);                                                         \
-    extern "C" __global__ void __launch_bounds__(Float32Tile::THREADS, Float32Tile::BLOCKS) patch_attention_backward_key_##D##_f32(         \
-        const float* qkv, const float* log_sum_exp, const float* d_out, const float* delta, float* d_qkv,              \
-        float* partial, long long partial_stride, int length, int heads, int key_value_heads, int head_size,           \
-        int pairs, int alibi, float scale) {                                                                           \
-        attention_backward_key_f32<D>(qkv, log_sum_exp, d_out, delta, d_qkv, partial, partial_stride, length, heads,   \
-                                      key_value_heads, head_size, pairs, alibi, scale);                                \
-    }                                                                                                                  \
-    REGISTER_KERNEL(patch_attention_backward_key_##D##_f32)
+// workspace: delta, and from element `partials_at` on the sums of blocks that share a tile of keys.
+#define BACKWARD_KEY(D, T, NAME, BLOCK, COMPUTE)                                                                      \
+    ENTRY(BLOCK, NAME)(const T* qkv, const float* log_sum_exp, const T* d_out, float* workspace, T* d_qkv,            \
+                       long long partials_at, long long chunk, int length, int heads, int key_value_heads,            \
+                       int head_size, int pairs, int alibi, float scale) {                                            \
+        COMPUTE(qkv, log_sum_exp, d_out, workspace, d_qkv, partials_at, chunk, length, heads, key_value_heads,        \
+                head_size, pairs, alibi, scale);                                                                      \
+    }                                                                                                                 \
+    REGISTER_KERNEL(NAME)
 
-#define BF16(D)                \
-    FORWARD(D, , false);       \
-    FORWARD(D, _alibi, true);  \
-    BACKWARD_QUERY(D);         \
-    BACKWARD_KEY(D)
+// The forward kernel without a bias is one of its own: there the bias would be an eighth of the instructions.
+#define BF16(D)                                                                                                       \
+    FORWARD(D, bf16, patch_attention_forward_##D##_bf16, ForwardBlock<D>, (attention_forward<D, false>));             \
+    FORWARD(D, bf16, patch_attention_forward_##D##_alibi_bf16, ForwardBlock<D>, (attention_forward<D, true>));        \
+    BACKWARD_QUERY(D, bf16, patch_attention_backward_query_##D##_bf16, BackwardQueryBlock<D>,                         \
+                   attention_backward_query<D>);                                                                      \
+    BACKWARD_KEY(D, bf16, patch_attention_backward_key_##D##_bf16, BackwardKeyBlock<D>, attention_backward_key<D>)
 
-#ifndef ONLY
+#define FLOAT32(D)                                                                                                    \
+    FORWARD(D, float, patch_attention_forward_##D##_f32, Float32Tile, attention_forward_f32<D>);                      \
+    BACKWARD_QUERY(D, float, patch_attention_backward_query_##D##_f32, Float32Tile, attention_backward_query_f32<D>); \
+    BACKWARD_KEY(D, float, patch_attention_backward_key_##D##_f32, Float32Tile, attention_backward_key_f32<D>)
+
+#define SUM_PARTIAL_GRADIENTS(T, NAME)                                                                                \
+    extern "C" __global__ void __launch_bounds__(128)                                                                 \
+        NAME(const float* workspace, T* d_qkv, long long partials_at, long long chunk, int length, int group,         \
+             int width, int packed_width, int keys, int rows) {                                                       \
+        sum_partial_gradients(workspace + partials_at, d_qkv, chunk, length, group, width, packed_width, keys, rows); \
+    }                                                                                                                 \
+    REGISTER_KERNEL(NAME)
+
+#if !defined ONLY
 BF16(16);
 BF16(32);
 BF16(64);
@@ -73,18 +99,10 @@ BF16(128);
 FLOAT32(32);
 FLOAT32(64);
 FLOAT32(128);
-#elif defined ONLY_F32
-FLOAT32(ONLY);
+SUM_PARTIAL_GRADIENTS(bf16, patch_attention_sum_partial_gradients_bf16);
+SUM_PARTIAL_GRADIENTS(float, patch_attention_sum_partial_gradients_f32);
+#elif ONLY == 64
+BF16(64);
 #else
-BF16(ONLY);
+BF16(128);
 #endif
-
-#define SUM_PARTIAL_GRADIENTS(T, SUFFIX)                                                                                       \
-    extern "C" __global__ void __launch_bounds__(256) patch_attention_sum_partial_gradients_##SUFFIX(                       \
-        const float* partial, T* d_qkv, long long rows, int width, int packed_width, int splits) {                     \
-        sum_partial_gradients<T>(partial, d_qkv, rows, width, packed_width, splits);                                   \
-    }                                                                                                                  \
-    REGISTER_KERNEL(patch_attention_sum_partial_gradients_##SUFFIX)
-
-SUM_PARTIAL_GRADIENTS(bf16, bf16);
-SUM_PARTIAL_GRADIENTS(float, f32);

@@ -21,7 +21,7 @@ for argument; do
         --tests) target=tests ;;
         --asan)
             out=native-build/out/simulator-asan
-            sanitize="-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer"
+            sanitize="-O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer"
             ;;
         *)
             echo "usage: native-build/simulator.sh [--if-possible] [--asan] [--tests]" >&2

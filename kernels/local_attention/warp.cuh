@@ -27,8 +27,8 @@ struct RowPart {
     }
 };
 
-// Chunk c of a row of results, of which `parts` are words: multiplied, rounded, stored.
-__device__ __forceinline__ void store_words(bf16* row, int c, int head_size, const Chunk& chunk) {
+// Chunk c of a row of results, unless it lies behind the row's end.
+__device__ __forceinline__ void store_part(bf16* row, int c, int head_size, const Chunk& chunk) {
     int first = CHUNKED * c + 8 * (lane_index() % 4);
     if (first < head_size) store_chunk(row + first, chunk);
 }
@@ -178,7 +178,7 @@ __device__ __forceinline__ void forward_warp(const bf16* qkv, bf16* out, float* 
 #pragma unroll
             for (int half = 0; half < 2; half++) {
                 if (now.row[half].valid()) {
-                    store_words(tile.result(out, now.row[half]), c, problem.head_size, part[half]);
+                    store_part(tile.result(out, now.row[half]), c, problem.head_size, part[half]);
                 }
             }
         }
@@ -333,7 +333,7 @@ __device__ __forceinline__ void backward_warp(const bf16* qkv, const bf16* out, 
 #pragma unroll
             for (int half = 0; half < 2; half++) {
                 if (pair.row[half].valid()) {
-                    store_words(tile.query(d_qkv, pair.row[half]), c, problem.head_size, part[half]);
+                    store_part(tile.query(d_qkv, pair.row[half]), c, problem.head_size, part[half]);
                 }
             }
         }
@@ -346,8 +346,8 @@ __device__ __forceinline__ void backward_warp(const bf16* qkv, const bf16* out, 
             Chunk key = d_keys.chunk(part, c);
             Chunk value = d_values.chunk(part, c);
             if (position < tile.positions) {
-                store_words(tile.key(d_qkv, position), c, problem.head_size, key);
-                store_words(tile.value(d_qkv, position), c, problem.head_size, value);
+                store_part(tile.key(d_qkv, position), c, problem.head_size, key);
+                store_part(tile.value(d_qkv, position), c, problem.head_size, value);
             }
         }
     }

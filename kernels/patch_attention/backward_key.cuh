@@ -3,11 +3,11 @@
 // that P^T and dS^T come out of one mma as the left operand of the next, and nothing but the tiles goes through shared
 // memory: dV = P^T dOut, dK = scale * dS^T Q.
 //
-// Where keys alone make too few blocks, `splits` blocks share the rows of a tile of keys. Each writes float32 sums of
-// its own, which sum_partial_gradients adds in the order of the blocks.
+// Where keys alone make too few blocks, several share the rows of a tile of keys. See partial_gradients.cuh.
 
 #pragma once
 
+#include "partial_gradients.cuh"
 #include "softmax.cuh"
 #include "tile.cuh"
 #include "tuning.cuh"
@@ -73,7 +73,7 @@ struct BackwardKeyBlock {
         load_rows<D, TILE.rows, THREADS>(to, queries, first, work, vectors);
         load_rows<D, TILE.rows, THREADS>(to + TILE.rows * D, gradients, first, work, result_vectors);
         RowStatistics<TILE.rows>& of = statistics[stage];
-        int thread = static_cast<int>(threadIdx.x);
+        int thread = thread_index_again();
         int row = thread % TILE.rows;
         long long at = work.statistics(cursor.head) + first + row;
         if (thread < TILE.rows) cp_async_4(&of.log_sum_exp[row], log_sum_exp + at, first + row < work.length);
@@ -208,14 +208,13 @@ struct BackwardKeyBlock {
         store_rows<D, TILE.keys_per_warp>(work.values(d_qkv), values, warp_key(), first_key(), work, vectors);
     }
 
-    // Writes the sums of one of several blocks: float32 [splits, rows, keys and values of all heads].
-    __device__ __forceinline__ void finish(float* partial) {
-        int width = 2 * work.key_value_heads * work.head_size;
+    // Writes the float32 sums of one of several blocks.
+    __device__ __forceinline__ void finish(const PartialGradients& partial) {
 #pragma unroll
         for (int r = 0; r < 2 * M; r++) {
             int position = first_key() + warp_key() + 8 * r + (lane_index() >> 2);
             if (position >= work.length) continue;
-            float* to = partial + (work.sequence * work.length + position) * width + work.key_value_head * work.head_size;
+            float* to = partial.keys(work, position);
 #pragma unroll
             for (int d = 0; d < D / 8; d++) {
 #pragma unroll
@@ -230,13 +229,11 @@ struct BackwardKeyBlock {
     }
 };
 
-// gridDim.y blocks share a tile of keys; `partial` [gridDim.y, partial_stride] is for more than one.
 template <int D>
 __device__ __forceinline__ void attention_backward_key(const bf16* qkv, const float* log_sum_exp, const bf16* d_result,
-                                                       const float* delta, bf16* d_qkv, float* partial,
-                                                       long long partial_stride, int length, int heads,
-                                                       int key_value_heads, int head_size, int pairs, int alibi,
-                                                       float scale) {
+                                                       float* workspace, bf16* d_qkv, long long partials_at,
+                                                       long long chunk, int length, int heads, int key_value_heads,
+                                                       int head_size, int pairs, int alibi, float scale) {
     using Block = BackwardKeyBlock<D>;
     constexpr KeyTile TILE = Block::TILE;
     DYNAMIC_SHARED(bf16, shared);
@@ -245,11 +242,10 @@ __device__ __forceinline__ void attention_backward_key(const bf16* qkv, const fl
     bool vectors = can_pack<8>(qkv, head_size);
     bool result_vectors = can_pack<8>(d_result, head_size);
 
-    int tiles = (length - block.first_key() + TILE.rows - 1) / TILE.rows;
-    long long all = static_cast<long long>(tiles) * work.group;
-    long long begin = all * blockIdx.y / gridDim.y;
-    int count = static_cast<int>(all * (blockIdx.y + 1) / gridDim.y - begin);
-    RowCursor ahead = {static_cast<int>(begin / tiles), static_cast<int>(begin % tiles), tiles};
+    RowCursor ahead(block.first_key(), TILE.rows, chunk, work);
+    int count = ahead.count;
+    if (count <= 0) return;  // the rows of these keys need fewer blocks
+    const float* delta = workspace;
 
     load_rows<D, TILE.keys(), Block::THREADS>(block.keys, work.keys(qkv), block.first_key(), work, vectors);
     load_rows<D, TILE.keys(), Block::THREADS>(block.values, work.values(qkv), block.first_key(), work, vectors);
@@ -305,6 +301,6 @@ __device__ __forceinline__ void attention_backward_key(const bf16* qkv, const fl
     if (gridDim.y == 1) {
         block.finish(d_qkv, can_pack<8>(d_qkv, head_size));
     } else {
-        block.finish(partial + blockIdx.y * partial_stride);
+        block.finish(PartialGradients(workspace + partials_at, pairs, work));
     }
 }

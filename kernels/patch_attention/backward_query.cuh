@@ -63,24 +63,16 @@ struct BackwardQueryBlock {
         constexpr int CHUNKS = D / 8;
         Rows<const bf16> rows = work.results(result);
 #pragma unroll 4
-        for (int i = 0; i < TILE.rows() * CHUNKS / THREADS; i++) {
-            int index = static_cast<int>(threadIdx.x) + i * THREADS;
-            int place = index / CHUNKS;
-            int chunk = index % CHUNKS;
-            int position = packed.position_of(place);
-            int head = packed.head_of(place);
-            int elements = position < work.length ? work.head_size - 8 * chunk : 0;
-            const bf16* from = rows.at(position) + head * work.head_size + 8 * chunk;
+        for (int i = static_cast<int>(threadIdx.x); i < TILE.rows() * CHUNKS; i += THREADS) {
+            PackedChunk<D> chunk(i, rows.stride, packed, work);
+            const bf16* from = rows.start + chunk.place;
             Pack<bf16, 8> outs = {};
-            if (vectors) {
-                if (elements > 0) outs = load_pack<8>(from);
-            } else {
-#pragma unroll
-                for (int e = 0; e < 8; e++) {
-                    if (e < elements) outs[e] = from[e];
-                }
+            if (!vectors) {
+                outs = gather_chunk(from, chunk.elements);
+            } else if (chunk.elements > 0) {
+                outs = load_pack<8>(from);
             }
-            Pack<bf16, 8> gradients_of_outs = load_pack<8>(gradients + chunk_offset<D>(place, chunk));
+            Pack<bf16, 8> gradients_of_outs = load_pack<8>(gradients + chunk.offset);
             float sum = 0;
 #pragma unroll
             for (int e = 0; e < 8; e++) sum = fmaf(to_float(outs[e]), to_float(gradients_of_outs[e]), sum);
@@ -88,9 +80,11 @@ struct BackwardQueryBlock {
             for (int distance = CHUNKS / 2; distance > 0; distance /= 2) {
                 sum += __shfl_xor_sync(ALL_LANES, sum, distance);
             }
-            if (chunk == 0) {
-                deltas[place] = sum;
-                if (position < work.length) delta[work.statistics(head) + position] = sum;
+            if (i % CHUNKS == 0) {
+                int row = i / CHUNKS;
+                int position = packed.position_of(row);
+                deltas[row] = sum;
+                if (position < work.length) delta[work.statistics(packed.head_of(row)) + position] = sum;
             }
         }
     }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "float32_tile.cuh"
+#include "partial_gradients.cuh"
 #include "softmax.cuh"
 
 // bias + scale * product, in units of log2.
@@ -164,11 +165,11 @@ __device__ __forceinline__ void attention_backward_query_f32(const float* qkv, c
     }
 }
 
-// Shared: keys, values, queries, gradients of the output, P, dS. gridDim.y and `partial` as for bf16.
+// Shared: keys, values, queries, gradients of the output, P, dS.
 template <int D>
 __device__ __forceinline__ void attention_backward_key_f32(const float* qkv, const float* log_sum_exp,
-                                                           const float* d_result, const float* delta, float* d_qkv,
-                                                           float* partial, long long partial_stride, int length,
+                                                           const float* d_result, float* workspace, float* d_qkv,
+                                                           long long partials_at, long long chunk, int length,
                                                            int heads, int key_value_heads, int head_size, int pairs,
                                                            int alibi, float scale) {
     constexpr Float32Tile TILE = float32_tile(D);
@@ -185,17 +186,15 @@ __device__ __forceinline__ void attention_backward_key_f32(const float* qkv, con
     bool vectors = can_pack<4>(qkv, head_size);
     bool result_vectors = can_pack<4>(d_result, head_size);
     int first_key = work.tile * TILE.rows();
+    RowCursor cursor(first_key, N, chunk, work);
+    if (cursor.count <= 0) return;  // the rows of these keys need fewer blocks
+    const float* delta = workspace;
     load_float_rows<D, TILE.rows()>(keys, work.keys(qkv), first_key, work, vectors);
     load_float_rows<D, TILE.rows()>(values, work.values(qkv), first_key, work, vectors);
 
     float d_key[R][D / 32][4] = {};
     float d_value[R][D / 32][4] = {};
-    int tiles = (length - first_key + N - 1) / N;
-    long long all = static_cast<long long>(tiles) * work.group;
-    long long begin = all * blockIdx.y / gridDim.y;
-    long long end = all * (blockIdx.y + 1) / gridDim.y;
-    RowCursor cursor = {static_cast<int>(begin / tiles), static_cast<int>(begin % tiles), tiles};
-    for (long long n = begin; n < end; n++, cursor.advance()) {
+    for (int left = cursor.count; left > 0; left--, cursor.advance()) {
         int first = first_key + cursor.tile * N;
         Rows<const float> query_rows = work.queries(qkv);
         Rows<const float> gradient_rows = work.results(d_result);
@@ -233,8 +232,6 @@ __device__ __forceinline__ void attention_backward_key_f32(const float* qkv, con
         add_products<D, N>(d_value, probabilities, gradients);
         add_products<D, N>(d_key, d_scores, queries);
     }
-    cp_async_commit();
-    cp_async_wait<0>();
 #pragma unroll
     for (int i = 0; i < R; i++) {
         int position = first_key + thread_y() + 16 * i;
@@ -242,9 +239,7 @@ __device__ __forceinline__ void attention_backward_key_f32(const float* qkv, con
         float* to_key = work.keys(d_qkv).at(position);
         float* to_value = work.values(d_qkv).at(position);
         if (gridDim.y > 1) {
-            int width = 2 * key_value_heads * head_size;
-            to_key = partial + blockIdx.y * partial_stride + (work.sequence * length + position) * width +
-                     work.key_value_head * head_size;
+            to_key = PartialGradients(workspace + partials_at, pairs, work).keys(work, position);
             to_value = to_key + key_value_heads * head_size;
         }
         store_columns<D>(to_key, d_key[i], scale, head_size);

@@ -175,7 +175,7 @@ struct ForwardBlock {
 
 template <int D, bool ALIBI>
 __device__ __forceinline__ void attention_forward(const bf16* qkv, bf16* result, float* log_sum_exp, int length,
-                                                  int heads, int key_value_heads, int head_size, int pairs,
+                                                  int heads, int key_value_heads, int head_size, int pairs, int,
                                                   float scale) {
     using Block = ForwardBlock<D>;
     constexpr RowTile TILE = Block::TILE;

@@ -100,20 +100,6 @@ struct PackedRows {
     }
 };
 
-// Query rows in the order in which they pass by a tile of keys: all tiles of positions of the first head, of the next, ...
-struct RowCursor {
-    int head;
-    int tile;
-    int tiles;  // of a head
-
-    __device__ __forceinline__ void advance() {
-        if (++tile == tiles) {
-            tile = 0;
-            head++;
-        }
-    }
-};
-
 // ALiBi's slope of a head, times log2(e): 2^(-8 (head + 1) / heads). The whole part of the exponent is exact.
 __device__ __forceinline__ float alibi_slope(int head, int heads) {
     int exponent = 8 * (head + 1);

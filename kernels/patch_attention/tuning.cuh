@@ -9,8 +9,8 @@
 // and the 1,280 multiply-adds a clock that mma.sync reaches on an H100 (62 % of 989 TFLOP/s), 16 rows ask for 160 bytes
 // a clock and 32 rows for 80. So 32 it is wherever the accumulators leave the registers for it.
 //
-// To be timed on hardware: forward(128) as {4, 2, 32, 32, 3}, with queries from shared memory; backward_key(64) as
-// {8, 1, 16, 64, 2, true, true, 2}; keys 128 in forward(16), forward(32).
+// To be timed on hardware, all of them without spills: forward(128) {8, 1, 16, 64, 2}; backward_key(64)
+// {8, 1, 16, 64, 2, true, true, 2}; 128 keys in forward(16) and forward(32).
 
 #pragma once
 
@@ -46,7 +46,7 @@ struct KeyTile {
 
 // Shared memory: queries, then stages of keys and values.
 constexpr __host__ __device__ RowTile forward_tile(int d) {
-    return d <= 64 ? RowTile{4, 2, 32, 64, 3, 0} : RowTile{8, 1, 16, 64, 2, 0};
+    return d <= 64 ? RowTile{4, 2, 32, 64, 3, 0} : RowTile{4, 2, 32, 32, 3, 0};
 }
 
 // Shared memory: queries, gradients of the output, then stages of keys and values.

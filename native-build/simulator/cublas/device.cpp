@@ -4,9 +4,9 @@
 extern "C" {
 int cuCtxGetCurrent(void **context);
 int simulatorEnqueue(void *stream, void (*run)(void *data), void *data, void (*release)(void *data));
-__attribute__((weak)) int simulatorEnter(const char *entry);
+int simulatorEnter(const char *entry);
 int simulatorIsDeviceMemory(unsigned long long address, size_t bytes);
-__attribute__((weak)) void simulatorCountObjects(long change);
+void simulatorCountObjects(long change);
 }
 
 namespace device {
@@ -63,7 +63,7 @@ bool hasContext() {
 }
 
 cublasStatus_t enter(const char *function) {
-    return static_cast<cublasStatus_t>(simulatorEnter == nullptr ? 0 : simulatorEnter(function));
+    return static_cast<cublasStatus_t>(simulatorEnter(function));
 }
 
 cublasStatus_t enqueue(Stream stream, const product::Product &product) {
@@ -76,11 +76,11 @@ cublasStatus_t enqueue(Stream stream, const product::Product &product) {
 }
 
 void created() {
-    if (simulatorCountObjects != nullptr) simulatorCountObjects(1);
+    simulatorCountObjects(1);
 }
 
 void destroyed() {
-    if (simulatorCountObjects != nullptr) simulatorCountObjects(-1);
+    simulatorCountObjects(-1);
 }
 
 const char *statusName(cublasStatus_t status) {

@@ -47,14 +47,14 @@ std::string version_text(int version) {
 CUresult bind(const PtxEntry& entry, CUmodule module, std::string* log) {
     const emulation::Kernel* kernel = emulation::find_kernel(entry.name.c_str());
     if (kernel == nullptr) {
-        return fail(INVALID_IMAGE, "the PTX has kernel " + entry.name +
-                                       ", but libkernels.so has not: run make simulator, or REGISTER_KERNEL is missing",
-                    log);
+        std::string missing = "the PTX has kernel " + entry.name +
+                              ", but libkernels.so has not: run make simulator, or REGISTER_KERNEL is missing";
+        return fail(INVALID_IMAGE, missing, log);
     }
     if (kernel->parameter_sizes != entry.parameter_sizes) {
-        return fail(INVALID_IMAGE, "kernel " + entry.name +
-                                       " has other parameters in the PTX than in libkernels.so: run make kernels simulator",
-                    log);
+        std::string different = "kernel " + entry.name + " has other parameters in the PTX than in libkernels.so: run "
+                                "make kernels simulator";
+        return fail(INVALID_IMAGE, different, log);
     }
     module->functions.push_back(
         std::make_unique<CUfunc_st>(CUfunc_st{kernel, entry, module, DEFAULT_SHARED}));
@@ -73,10 +73,10 @@ CUresult load(CUmodule* result, const char* image, std::string* log) {
     if (ptx.version == 0) return fail(INVALID_PTX, "the PTX cannot be read: " + ptx.error, log);
     Device d = device();
     if (ptx.version > newest_ptx(d.driver_version)) {
+        int newest = newest_ptx(d.driver_version);
+        std::string cuda = version_text(d.driver_version / 100 + d.driver_version % 100 / 10);
         return fail(UNSUPPORTED_PTX_VERSION, "PTX " + version_text(ptx.version) + " is newer than " +
-                                                 version_text(newest_ptx(d.driver_version)) + ", the newest of driver " +
-                                                 std::to_string(d.driver_version / 1000) + "." +
-                                                 std::to_string(d.driver_version % 1000 / 10),
+                                                 version_text(newest) + ", the newest of driver " + cuda,
                     log);
     }
     if (!ptx.error.empty()) return fail(INVALID_PTX, "the PTX cannot be read: " + ptx.error, log);

@@ -175,7 +175,7 @@ const Kernel& kernel_named(const char* name) {
 
 const Kernel& kernel_of(void (*function)()) {
     const Kernel* kernel = find_kernel(function);
-    if (kernel == nullptr) throw LaunchError("the kernel is not registered: REGISTER_KERNEL(name) after its definition");
+    if (kernel == nullptr) throw LaunchError("the kernel is not registered: REGISTER_KERNEL is missing");
     return *kernel;
 }
 

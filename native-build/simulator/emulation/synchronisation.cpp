@@ -155,7 +155,8 @@ bool BlockRunner::is_shared(const void* address, size_t bytes) const {
     auto* at = static_cast<const char*>(address);
     auto* dynamic = static_cast<const char*>(block.dynamic_shared);
     bool in_dynamic = at >= dynamic && at + bytes <= dynamic_region + dynamic_capacity;
-    bool in_static = static_shared_size == 0 || (at >= static_shared && at + bytes <= static_shared + static_shared_size);
+    bool in_static = static_shared_size == 0 ||
+                     (at >= static_shared && at + bytes <= static_shared + static_shared_size);
     return in_dynamic || in_static;
 }
 

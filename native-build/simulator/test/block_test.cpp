@@ -164,7 +164,7 @@ REGISTER_KERNEL(test_two_barriers);
 TEST(threadsThatMeetInDifferentBarriersAreAnError) {
     int out[32];
     CHECK_FAILS(emulation::launch(test_two_barriers, 1, 32, 0, out),
-                "kernel test_two_barriers, block (0, 0, 0): thread (10, 0, 0) has come to __syncthreads (block_test.cpp:");
+                "kernel test_two_barriers, block (0, 0, 0): thread (10, 0, 0) has come to __syncthreads (");
 }
 
 extern "C" __global__ void test_read_shared(float* out_dynamic, float* out_fixed) {

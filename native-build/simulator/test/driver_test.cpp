@@ -267,6 +267,15 @@ TEST(writesBesideAnAllocationAreFoundWhenItIsFreed) {
     CHECK_OK(cuCtxSynchronize());
     CHECK_RESULT(cuMemFree_v2(a), ILLEGAL_ADDRESS);
 }
+
+TEST(writesBeforeAnAllocationAreFoundToo) {
+    Context context;
+    CUdeviceptr a = allocate(100);
+    CUfunction f = test::function("test_add", ADD);
+    CHECK_OK(add(f, a - 4, 1, 1, nullptr));
+    CHECK_OK(cuCtxSynchronize());
+    CHECK_RESULT(cuMemFree_v2(a), ILLEGAL_ADDRESS);
+}
 #endif
 
 TEST(modulesAreChecked) {

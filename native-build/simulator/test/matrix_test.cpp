@@ -94,7 +94,7 @@ extern "C" __global__ void test_ldmatrix(int* x4, int* x4_trans, int* x2, int* x
 }
 REGISTER_KERNEL(test_ldmatrix);
 
-// PTX ISA, ldmatrix: thread t holds elements 2 * (t % 4) and the next of row t / 4; with .trans of the transposed matrix.
+// PTX ISA, ldmatrix: thread t holds elements 2 * (t % 4) and the next of row t / 4, with .trans of the transpose.
 TEST(ldmatrixGivesEachLaneItsElements) {
     int x4[128];
     int x4_trans[128];

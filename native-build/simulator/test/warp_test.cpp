@@ -149,7 +149,8 @@ REGISTER_KERNEL(test_different_operations);
 
 TEST(lanesThatMeetInDifferentOperationsAreAnError) {
     int out[32];
-    CHECK_FAILS(emulation::launch(test_different_operations, 1, 32, 0, out), "but other lanes of its warp to __shfl_sync");
+    CHECK_FAILS(emulation::launch(test_different_operations, 1, 32, 0, out),
+                "but other lanes of its warp to __shfl_sync");
 }
 
 // Fragments of a sum in which each step depends on the last, with lanes in several groups.

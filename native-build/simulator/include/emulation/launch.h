@@ -1,6 +1,6 @@
 // Kernels by name, and launches of them.
 //
-//   emulation::launch("scale_f32", grid, block, shared, x, count, 2.0f);    each argument of exactly the parameter's size
+//   emulation::launch("scale_f32", grid, block, shared, x, count, 2.0f);    each of the parameter's size
 //   emulation::launch(scale_f32, grid, block, shared, x, count, 2);         converted as in a call
 //
 // launch() returns when the grid has run, and throws LaunchError with the sentence that says what went wrong.

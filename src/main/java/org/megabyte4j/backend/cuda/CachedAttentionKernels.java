@@ -12,8 +12,8 @@ import org.megabyte4j.tensor.ShapeException;
 import org.megabyte4j.tensor.Tensor;
 
 /**
- * Attention with a cache, for generation, {@code kernels/cached_attention.cu}. How many positions a cache holds is known
- * to the device alone, so launches follow from its capacity.
+ * Attention with a cache, for generation, {@code kernels/cached_attention.cu}. How many positions a cache holds is
+ * known to the device alone, so launches follow from its capacity.
  */
 final class CachedAttentionKernels {
     private static final int[] SIZES = {32, 64, 128};

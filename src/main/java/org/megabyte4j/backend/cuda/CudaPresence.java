@@ -50,6 +50,9 @@ public final class CudaPresence {
     }
 
     private static boolean libraryOpens() {
+        if (SimulatedDevice.isLoaded()) {
+            return false;   // it would be the stand-in that opens
+        }
         try {
             CudaDriverLibrary.open();
             return true;

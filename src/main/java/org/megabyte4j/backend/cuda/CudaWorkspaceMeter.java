@@ -108,7 +108,7 @@ final class CudaWorkspaceMeter extends ShapeChecks {
         if (CudaOps.isLocal(shape)) {
             kernels.localAttention().check(shape, qkv.dtype());
         } else {
-            kernels.patchAttention();
+            kernels.patchAttention().prepare(shape, qkv.dtype());
         }
     }
 

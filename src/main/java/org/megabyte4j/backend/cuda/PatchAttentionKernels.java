@@ -1,25 +1,132 @@
 package org.megabyte4j.backend.cuda;
 
+import static org.megabyte4j.backend.cuda.KernelType.F32;
+import static org.megabyte4j.backend.cuda.KernelType.I32;
+import static org.megabyte4j.backend.cuda.KernelType.I64;
+import static org.megabyte4j.backend.cuda.KernelType.PTR;
+
+import java.util.HashMap;
+import java.util.Map;
 import org.megabyte4j.backend.AttentionBias;
 import org.megabyte4j.backend.AttentionShape;
+import org.megabyte4j.backend.Ops;
 import org.megabyte4j.tensor.DType;
+import org.megabyte4j.tensor.ShapeException;
 import org.megabyte4j.tensor.Tensor;
 
 /** Causal attention over long sequences, {@code kernels/patch_attention.cu}. */
 final class PatchAttentionKernels {
+    private static final int SUM_THREADS = 128;
+    private static final int PLAIN_SHARED = 48 << 10;
+
+    /** Of one dtype and one padded head size. */
+    private record Kernels(Kernel forward, Kernel forwardAlibi, Kernel backwardQuery, Kernel backwardKey,
+            Kernel sumPartials) {
+        static Kernels of(KernelModule module, DType dtype, PatchAttentionPlan plan) {
+            String suffix = dtype == DType.BF16 ? "_bf16" : "_f32";
+            String of = plan.padded() + suffix;
+            Kernel forward = forward(module, of, plan);
+            return new Kernels(forward,
+                    dtype == DType.BF16 ? forward(module, plan.padded() + "_alibi" + suffix, plan) : forward,
+                    shared(module.kernel("patch_attention_backward_query_" + of,
+                            PTR, PTR, PTR, PTR, PTR, PTR, I32, I32, I32, I32, I32, I32, F32), plan.backwardQuery()),
+                    shared(module.kernel("patch_attention_backward_key_" + of,
+                            PTR, PTR, PTR, PTR, PTR, I64, I64, I32, I32, I32, I32, I32, I32, F32), plan.backwardKey()),
+                    module.kernel("patch_attention_sum_partial_gradients" + suffix,
+                            PTR, PTR, I64, I64, I32, I32, I32, I32, I32, I32));
+        }
+
+        private static Kernel forward(KernelModule module, String of, PatchAttentionPlan plan) {
+            return shared(module.kernel("patch_attention_forward_" + of,
+                    PTR, PTR, PTR, I32, I32, I32, I32, I32, I32, F32), plan.forward());
+        }
+
+        private static Kernel shared(Kernel kernel, PatchAttentionTiles tiles) {
+            return tiles.sharedBytes() > PLAIN_SHARED ? kernel.maxDynamicShared(tiles.sharedBytes()) : kernel;
+        }
+    }
+
+    private record Prepared(PatchAttentionPlan plan, Kernels kernels) { }
+
+    private final KernelModule module;
+    private final int multiprocessors;
+    private final Map<Integer, Kernels> float32 = new HashMap<>();
+    private final Map<Integer, Kernels> bf16 = new HashMap<>();
+    private final Map<AttentionShape, Prepared> float32Plans = new HashMap<>();
+    private final Map<AttentionShape, Prepared> bf16Plans = new HashMap<>();
+
     PatchAttentionKernels(KernelLoader loader) {
+        module = loader.module("patch_attention");
+        multiprocessors = loader.multiprocessors();
     }
 
+    /**
+     * Readies the kernels for a shape.
+     *
+     * @throws ShapeException if there are none for it
+     */
+    void prepare(AttentionShape shape, DType dtype) {
+        prepared(shape, dtype);
+    }
+
+    private Prepared prepared(AttentionShape shape, DType dtype) {
+        Map<AttentionShape, Prepared> plans = dtype == DType.BF16 ? bf16Plans : float32Plans;
+        Prepared known = plans.get(shape);
+        if (known == null) {
+            PatchAttentionPlan plan = PatchAttentionPlan.of(shape, dtype, multiprocessors);
+            Kernels kernels = (dtype == DType.BF16 ? bf16 : float32)
+                    .computeIfAbsent(plan.padded(), padded -> Kernels.of(module, dtype, plan));
+            known = new Prepared(plan, kernels);
+            plans.put(shape, known);
+        }
+        return known;
+    }
+
+    /** {@link Ops#causalAttention}. */
     void causalAttention(AttentionShape shape, Tensor qkv, AttentionBias bias, Tensor out, Tensor logSumExp) {
-        throw new UnsupportedOperationException("causalAttention is not there yet on CUDA");
+        Prepared prepared = prepared(shape, qkv.dtype());
+        PatchAttentionTiles tiles = prepared.plan.forward();
+        Kernel kernel = bias == AttentionBias.ALIBI ? prepared.kernels.forwardAlibi : prepared.kernels.forward;
+        kernel.grid(tiles.blocksOfQueries(shape)).block(tiles.threads()).shared(tiles.sharedBytes())
+                .arg(qkv).arg(out).arg(logSumExp);
+        launch(kernel, shape, prepared.plan, bias);
     }
 
+    /**
+     * {@link Ops#causalAttentionBackward}.
+     *
+     * @param workspace at least {@link #causalAttentionBackwardWorkspaceBytes}
+     */
     void causalAttentionBackward(AttentionShape shape, Tensor qkv, AttentionBias bias, Tensor out,
             Tensor logSumExp, Tensor dOut, Tensor dQkv, Tensor workspace) {
-        throw new UnsupportedOperationException("causalAttentionBackward is not there yet on CUDA");
+        Prepared prepared = prepared(shape, qkv.dtype());
+        PatchAttentionPlan plan = prepared.plan;
+        PatchAttentionTiles rows = plan.backwardQuery();
+        Kernel query = prepared.kernels.backwardQuery.grid(rows.blocksOfQueries(shape)).block(rows.threads())
+                .shared(rows.sharedBytes()).arg(qkv).arg(out).arg(logSumExp).arg(dOut).arg(workspace).arg(dQkv);
+        launch(query, shape, plan, bias);
+        PatchAttentionTiles keys = plan.backwardKey();
+        Kernel key = prepared.kernels.backwardKey.grid(keys.blocksOfKeys(shape), plan.sharing()).block(keys.threads())
+                .shared(keys.sharedBytes()).arg(qkv).arg(logSumExp).arg(dOut).arg(workspace).arg(dQkv)
+                .arg(plan.partialsAt()).arg(plan.chunk());
+        launch(key, shape, plan, bias);
+        if (plan.sharing() > 1) {
+            prepared.kernels.sumPartials.grid(shape.rows()).block(SUM_THREADS).arg(workspace).arg(dQkv)
+                    .arg(plan.partialsAt()).arg(plan.chunk()).arg((int) shape.length())
+                    .arg(shape.heads() / shape.keyValueHeads()).arg(shape.keyValueWidth()).arg(shape.packedWidth())
+                    .arg(keys.rows()).arg(keys.passing()).launch();
+        }
     }
 
+    /** The arguments that all kernels end with. */
+    private static void launch(Kernel kernel, AttentionShape shape, PatchAttentionPlan plan, AttentionBias bias) {
+        kernel.arg((int) shape.length()).arg(shape.heads()).arg(shape.keyValueHeads()).arg(shape.headSize())
+                .arg(plan.pairs()).arg(bias == AttentionBias.ALIBI ? 1 : 0)
+                .arg((float) (1 / Math.sqrt(shape.headSize()))).launch();
+    }
+
+    /** Delta, and the sums of blocks that share keys: grows with the length, not with its square. */
     long causalAttentionBackwardWorkspaceBytes(AttentionShape shape, DType dtype) {
-        return 0;
+        return prepared(shape, dtype).plan.workspaceBytes();
     }
 }

@@ -72,7 +72,7 @@ class LocalAttentionLaunchTest {
     void whatNoKernelComputesIsASentence() {
         assertThatThrownBy(() -> LocalAttentionLaunch.forward(new AttentionShape(1, 8, 1, 1, 129), DType.F32, true))
                 .isInstanceOf(ShapeException.class)
-                .hasMessage("attention over 8 positions with heads of size 129, of which 1 share a key/value head, is not"
-                        + " possible on CUDA; at most 64 positions, size 128 and 255 heads are");
+                .hasMessage("attention over 8 positions with heads of size 129, of which 1 share a key/value head, is"
+                        + " not possible on CUDA; at most 64 positions, size 128 and 255 heads are");
     }
 }

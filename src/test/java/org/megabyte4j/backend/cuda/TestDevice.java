@@ -35,7 +35,7 @@ final class TestDevice {
             if (CudaBackend.class.getResource("ptx") == null) {
                 abort("the kernels are not compiled; make kernels does that where nvcc is");
             }
-            backend = isSimulated() ? CudaBackend.openSimulated() : CudaBackend.open();
+            backend = isSimulated() ? Simulator.open() : CudaBackend.open();
         }
         return backend;
     }

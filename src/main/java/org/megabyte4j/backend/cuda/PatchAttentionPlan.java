@@ -1,0 +1,110 @@
+package org.megabyte4j.backend.cuda;
+
+import java.util.ArrayList;
+import java.util.List;
+import org.megabyte4j.backend.AttentionShape;
+import org.megabyte4j.tensor.DType;
+import org.megabyte4j.tensor.ShapeException;
+
+/**
+ * How the kernels of {@code patch_attention.cu} are launched for one shape: arithmetic alone, so that it can be known
+ * for sizes that no machine here holds.
+ *
+ * @param padded        elements that a head is computed with
+ * @param forward       tiles
+ * @param backwardQuery tiles
+ * @param backwardKey   tiles
+ * @param pairs         sequences times key/value heads
+ * @param chunk         stages of query rows that a block of {@code backwardKey} takes
+ * @param sharing       blocks that share the rows after a tile of keys; 1 for none
+ * @param partialsAt    where in the workspace, in floats, the sums of blocks that share begin; before them is delta
+ * @param workspaceBytes that backward needs
+ */
+record PatchAttentionPlan(int padded, PatchAttentionTiles forward, PatchAttentionTiles backwardQuery,
+        PatchAttentionTiles backwardKey, int pairs, long chunk, int sharing, long partialsAt, long workspaceBytes) {
+
+    /** Positions are ints in the kernels, with room for a tile beyond the last. */
+    private static final long LONGEST = Integer.MAX_VALUE - 4096;
+    private static final long MOST_BLOCKS = Integer.MAX_VALUE;
+    /** A block that shares a tile of keys has at least so many stages: it also writes and has its sums read again. */
+    private static final long LEAST_CHUNK = 4;
+    private static final long MOST_SHARING = 64;
+    private static final long ALIGNMENT = 64;
+
+    /**
+     * The plan for a shape.
+     *
+     * @throws ShapeException if there is no kernel for it; with all reasons
+     */
+    static PatchAttentionPlan of(AttentionShape shape, DType dtype, int multiprocessors) {
+        int d = PatchAttentionTiles.padded(dtype, shape.headSize());
+        PatchAttentionTiles forward = PatchAttentionTiles.forward(dtype, d);
+        PatchAttentionTiles query = PatchAttentionTiles.backwardQuery(dtype, d);
+        PatchAttentionTiles key = PatchAttentionTiles.backwardKey(dtype, d);
+        require(shape, Math.min(forward.rows(), Math.min(query.rows(), key.rows())));
+        long chunk = chunk(shape, key, key.blocks() * multiprocessors);
+        int sharing = (int) Math.ceilDiv(stages(shape, key, 0), chunk);
+        long delta = shape.rows() * shape.heads();
+        long partialsAt = Math.ceilDiv(delta, ALIGNMENT) * ALIGNMENT;
+        long partials = sharing == 1 ? 0 : sharing * shape.rows() * shape.keyValueWidth();
+        return new PatchAttentionPlan(d, forward, query, key, (int) PatchAttentionTiles.pairs(shape), chunk, sharing,
+                partialsAt, (partialsAt + partials) * Float.BYTES);
+    }
+
+    private static void require(AttentionShape shape, int leastRows) {
+        List<String> reasons = new ArrayList<>();
+        if (shape.headSize() > PatchAttentionTiles.LARGEST_HEAD) {
+            reasons.add("heads have at most " + PatchAttentionTiles.LARGEST_HEAD + " elements there");
+        }
+        if (shape.length() > LONGEST) {
+            reasons.add("sequences have at most " + LONGEST + " positions there");
+        }
+        double group = (double) shape.heads() / shape.keyValueHeads();
+        double blocks = Math.ceil(shape.length() * group / leastRows) * shape.batch() * shape.keyValueHeads();
+        if (blocks > MOST_BLOCKS) {
+            reasons.add("that are more blocks than one launch has");
+        }
+        if (!reasons.isEmpty()) {
+            throw new ShapeException("attention over batch " + shape.batch() + ", length " + shape.length() + ", "
+                    + shape.heads() + " heads of size " + shape.headSize() + " is not possible on CUDA: "
+                    + String.join("; ", reasons) + ". Choose more heads or a smaller batch, or use --device cpu");
+        }
+    }
+
+    /** Stages of query rows that pass by the n-th tile of keys. */
+    private static long stages(AttentionShape shape, PatchAttentionTiles tiles, long tile) {
+        long after = shape.length() - tile * tiles.rows();
+        return Math.ceilDiv(after, (long) tiles.passing()) * (shape.heads() / shape.keyValueHeads());
+    }
+
+    /**
+     * Stages per block. Many tiles of keys, started longest first, keep a GPU busy by themselves. Of few tiles, the
+     * longest would be all that runs in the end; their rows are shared so that the blocks have the same work and run
+     * all at once.
+     */
+    private static long chunk(AttentionShape shape, PatchAttentionTiles tiles, int slots) {
+        long all = stages(shape, tiles, 0);
+        long pairs = PatchAttentionTiles.pairs(shape);
+        long count = Math.ceilDiv(shape.length(), (long) tiles.rows());
+        if (count * pairs >= 2L * slots) {
+            return all;
+        }
+        long work = 0;
+        for (long tile = 0; tile < count; tile++) {
+            work += stages(shape, tiles, tile) * pairs;
+        }
+        long chunk = Math.max(Math.max(LEAST_CHUNK, Math.ceilDiv(all, MOST_SHARING)), Math.ceilDiv(work, (long) slots));
+        while (chunk < all && blocks(shape, tiles, count, chunk) * pairs > slots) {
+            chunk++;
+        }
+        return Math.min(chunk, all);
+    }
+
+    private static long blocks(AttentionShape shape, PatchAttentionTiles tiles, long count, long chunk) {
+        long blocks = 0;
+        for (long tile = 0; tile < count; tile++) {
+            blocks += Math.ceilDiv(stages(shape, tiles, tile), chunk);
+        }
+        return blocks;
+    }
+}

@@ -1,0 +1,86 @@
+package org.megabyte4j.backend.cuda;
+
+import java.lang.foreign.MemorySegment;
+import java.util.function.Consumer;
+import org.megabyte4j.backend.Backend;
+import org.megabyte4j.backend.Ops;
+import org.megabyte4j.backend.Readback;
+import org.megabyte4j.backend.Recording;
+import org.megabyte4j.tensor.DType;
+import org.megabyte4j.tensor.Memory;
+import org.megabyte4j.tensor.MemoryPlan;
+import org.megabyte4j.tensor.Tensor;
+
+/** Another backend, for tests that change or watch a part of it. */
+class ForwardingBackend implements Backend {
+    private final Backend to;
+
+    ForwardingBackend(Backend to) {
+        this.to = to;
+    }
+
+    @Override
+    public String name() {
+        return to.name();
+    }
+
+    @Override
+    public String description() {
+        return to.description();
+    }
+
+    @Override
+    public boolean supports(DType dtype) {
+        return to.supports(dtype);
+    }
+
+    @Override
+    public boolean isAsynchronous() {
+        return to.isAsynchronous();
+    }
+
+    @Override
+    public Ops plan(MemoryPlan plan, Consumer<Ops> program) {
+        return to.plan(plan, program);
+    }
+
+    @Override
+    public void allocate(MemoryPlan... plans) {
+        to.allocate(plans);
+    }
+
+    @Override
+    public Memory allocate(long bytes) {
+        return to.allocate(bytes);
+    }
+
+    @Override
+    public void write(Tensor tensor, MemorySegment from) {
+        to.write(tensor, from);
+    }
+
+    @Override
+    public void read(Tensor tensor, MemorySegment into) {
+        to.read(tensor, into);
+    }
+
+    @Override
+    public void synchronize() {
+        to.synchronize();
+    }
+
+    @Override
+    public Recording record(Runnable work) {
+        return to.record(work);
+    }
+
+    @Override
+    public Readback readback(Tensor... scalars) {
+        return to.readback(scalars);
+    }
+
+    @Override
+    public void close() {
+        to.close();
+    }
+}
