@@ -1,8 +1,8 @@
 // The optimisers over the whole parameter arena: global norm, AdamW, AnyPrecisionAdamW, Adafactor.
 //
-// All are one pass (Adafactor: three) over flat arenas of n elements, with clipping by the global norm inside the reading
-// of the gradients and, where the model computes in bf16, its copy of the weights written on the way. What differs
-// between parameters lies in small tables of int64:
+// All are one pass (Adafactor: three) over flat arenas of n elements, with clipping by the global norm inside the
+// reading of the gradients and, where the model computes in bf16, its copy of the weights written on the way. What
+// differs between parameters lies in small tables of int64:
 //   runs     of AdamW: where a run of parameters that decay, or do not, ends: (end << 1 | decays); then for each block
 //            of CHUNK elements the run that its first element is in
 //   entries  of Adafactor: ENTRY fields for each parameter; then for each tile the entry that it is part of
@@ -14,8 +14,8 @@
 //                      block 256.  20 n bytes, 22 n with a copy; the rest is by row and column.
 // FLOPs:  a few dozen per element; all are bound by memory. Adafactor and the norm add in double, which GPUs without a
 //         full double unit do at 1/64 of the float32 rate: up to 64 times slower there than memory is.
-// Numerics: AdamW in PyTorch's order. AnyPrecisionAdamW rounds each assignment to the dtype of what is assigned; it gives
-//           the CPU's bits, so no product melts into a sum.
+// Numerics: AdamW in PyTorch's order. AnyPrecisionAdamW rounds each assignment to the dtype of what is assigned; it
+//           gives the CPU's bits, so no product melts into a sum.
 // Source: Loshchilov and Hutter 2019 (arXiv 1711.05101); Shazeer and Stern 2018 (arXiv 1804.04235), algorithms 4 to 6.
 
 #include "common/platform.cuh"
@@ -334,7 +334,9 @@ adafactor_means(float* state, const float* scalars, const long long* table, int 
     const long long place = index - entry.state;
     double sum = 0;
     if (place < entry.rows) {
-        for (long long k = 0; k < entry.tile_columns; k++) sum += workspace[entry.row_partials + k * entry.rows + place];
+        for (long long k = 0; k < entry.tile_columns; k++) {
+            sum += workspace[entry.row_partials + k * entry.rows + place];
+        }
         const double mean = mixed(state[index], sum / static_cast<double>(entry.columns), scalars[3]);
         state[index] = static_cast<float>(mean);
         workspace[entry.roots + place] = mean;

@@ -162,8 +162,7 @@ public interface Ops {
      * @param allowed   I32 {@code [V]}: 0 for ids that must not be chosen
      * @param sequences I32 {@code [B]}: the sequence's number
      * @param positions I32 {@code [B]}: index of the id in its sequence
-     * @param forced    I32 {@code [B]}: an id that is known already and taken as it is, without a look at the logits; or
-     *                  -1
+     * @param forced    I32 {@code [B]}: an id that is known already and taken as it is, whatever the logits are; or -1
      * @param seen      I32 {@code [B, ceil(V / 32)]}: bit {@code i % 32} of element {@code i / 32} says that the
      *                  sequence holds id i; a chosen id is added, a forced one is not
      * @param chosen    I32 {@code [B]}: the id; 0 where there is a fault

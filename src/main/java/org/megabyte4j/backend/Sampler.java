@@ -168,8 +168,8 @@ public final class Sampler {
     }
 
     /**
-     * {@code e^x} for x up to 0, within 2 units in the last place; 0 where it would be below 2^-1021. Made of additions,
-     * multiplications and shifts alone, so that it is the same bits on every device.
+     * {@code e^x} for x up to 0, within 2 units in the last place; 0 where it would be below 2^-1021. Made of
+     * additions, multiplications and shifts alone, so that it is the same bits on every device.
      */
     static double exponential(double x) {
         if (x < -707) {

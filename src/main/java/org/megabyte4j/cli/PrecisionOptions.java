@@ -23,8 +23,8 @@ final class PrecisionOptions {
     }
 
     @Option(names = "--dtype", paramLabel = "TYPE", description = "Compute in ${COMPLETION-CANDIDATES}; default"
-            + " float32. With bf16, which not every device has, weights and activations are bf16; sums, statistics and the"
-            + " weights that training changes stay float32.")
+            + " float32. With bf16, which not every device has, weights and activations are bf16; sums, statistics and"
+            + " the weights that training changes stay float32.")
     private Precision precision;
 
     /**

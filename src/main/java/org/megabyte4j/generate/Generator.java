@@ -83,7 +83,8 @@ public final class Generator implements AutoCloseable {
     /**
      * Continues every prompt.
      *
-     * @param listener hears of each id as soon as the device has it; what it throws ends the generation, and the generator stays usable
+     * @param listener hears of each id as soon as the host has it; what it throws ends the generation, and the
+     *                 generator stays usable
      * @throws MegabyteException if an id lies outside the vocabulary, the request is longer than the generator or the
      *                           model allows, or the model gives no usable logits
      */

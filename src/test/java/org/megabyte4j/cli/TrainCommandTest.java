@@ -350,8 +350,8 @@ class TrainCommandTest {
     void aRunTellsWhatItDoesAndWhereItsResultsAre() {
         assertThat(train(fresh("told", SMALL))).isZero();
         List<String> lines = err.toString().lines().toList();
-        assertThat(lines.getFirst()).matches("Training megabyte with \\d+,\\d\\d\\d parameters in float32 on cpu, 1 thread,"
-                + " .*; 48 bytes per step; run folder \\Q" + path("told") + "\\E");
+        assertThat(lines.getFirst()).matches("Training megabyte with \\d+,\\d\\d\\d parameters in float32 on cpu,"
+                + " 1 thread, .*; 48 bytes per step; run folder \\Q" + path("told") + "\\E");
         assertThat(lines.get(1)).matches("step 1 of 4: loss 5\\.\\d{3}, [78]\\.\\d{3} bits per byte, [\\d.]+ KB/s,"
                 + " \\d+:\\d\\d left");
         assertThat(lines.get(lines.size() - 3)).startsWith("step 4 of 4: loss ").endsWith(", 0:00 left");

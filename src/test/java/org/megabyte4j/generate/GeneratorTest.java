@@ -288,7 +288,8 @@ class GeneratorTest {
                 .allMatch(ids -> Arrays.stream(ids).allMatch(id -> id < 256 || id == 258));
         bias[258] = 60;
         backend.write(parameters.get("to_logits.bias"), bias);
-        assertThat(generate(parameters, request.withSampling(SamplingOptions.greedy().withBytesOnly(true)), 3, alignment))
+        GenerationRequest greedy = request.withSampling(SamplingOptions.greedy().withBytesOnly(true));
+        assertThat(generate(parameters, greedy, 3, alignment))
                 .allSatisfy(ids -> assertThat(ids).containsOnly(258));
     }
 

@@ -190,7 +190,8 @@ class PredictorTest {
             predictor.step();
         } while (predictor.position(row) < sequence.length());
         assertThat(predictor.position(row)).isEqualTo(sequence.length());
-        assertThat(predictor.logits(row)).as("logits at " + sequence.length()).containsExactly(expected, within(tolerance));
+        assertThat(predictor.logits(row)).as("logits at " + sequence.length())
+                .containsExactly(expected, within(tolerance));
     }
 
     private static float[] row(float[] logits, int row, int vocabulary) {

@@ -199,7 +199,8 @@ class SamplerTest {
                 .collect(Collectors.toSet());
         assertThat(ids).contains(258).allMatch(id -> id < 256 || id == 258);
         logits[258] = -1;
-        assertThat(new Choice(SamplingOptions.greedy(), bytes.sampler, bytes.allowed).choose(logits, NONE, 0, 0)).isZero();
+        Choice greedy = new Choice(SamplingOptions.greedy(), bytes.sampler, bytes.allowed);
+        assertThat(greedy.choose(logits, NONE, 0, 0)).isZero();
         assertThat(sampler(SamplingOptions.greedy(), 300).choose(logits, NONE, 0, 0)).isEqualTo(256);
     }
 

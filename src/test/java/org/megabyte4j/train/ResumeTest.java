@@ -50,7 +50,8 @@ class ResumeTest {
                 Schedule.constant(1e-2));
         for (long steps : new long[] {1, 2}) {
             RunOptions run = new RunOptions(steps, null, new Bookkeeping(1, 1, 3, 0, 24));
-            TestRun.train(folder.resolve("run"), data, options, run, ReferenceBackend.plainBf16(), DType.BF16, handle -> {
+            Backend device = ReferenceBackend.plainBf16();
+            TestRun.train(folder.resolve("run"), data, options, run, device, DType.BF16, handle -> {
                 Parameters parameters = handle.trainer().parameters();
                 Backend backend = handle.trainer().backend();
                 float[] copy = backend.readFloats(parameters.computeCopy());

@@ -14,8 +14,8 @@ import org.megabyte4j.tensor.ParameterLayout;
 import org.megabyte4j.tensor.Tensor;
 
 /**
- * What the kernels of {@code optimizer.cu} must know about each parameter, in small tables of int64 in the GPU's memory.
- * A table is made when it is first asked for, which is in the dry run, and lives as long as the context.
+ * What the kernels of {@code optimizer.cu} must know about each parameter, in small tables of int64 in the GPU's
+ * memory. A table is made when it is first asked for, which is in the dry run, and lives as long as the context.
  */
 final class ParameterTables {
     /** Elements of a block of AdamW: {@code CHUNK} there. */
@@ -130,8 +130,8 @@ final class ParameterTables {
             long columnPartials = rowPartials + shape.rowPartials();
             long roots = columnPartials + shape.columnPartials();
             long[] fields = {entries.get(i).offset(), shape.rows, shape.columns, state,
-                (decays[i] ? 1 : 0) | (shape.factored ? 2 : 0), tile, shape.tileColumns(), shape.tileRows(), rowPartials,
-                columnPartials, roots};
+                (decays[i] ? 1 : 0) | (shape.factored ? 2 : 0), tile, shape.tileColumns(), shape.tileRows(),
+                rowPartials, columnPartials, roots};
             System.arraycopy(fields, 0, table, i * ENTRY, ENTRY);
             Arrays.fill(table, Math.toIntExact((long) entries.size() * ENTRY + tile),
                     Math.toIntExact((long) entries.size() * ENTRY + tile + shape.tiles()), i);

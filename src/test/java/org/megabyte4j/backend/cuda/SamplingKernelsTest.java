@@ -52,7 +52,8 @@ class SamplingKernelsTest {
             Tensor allowed = t.ints(random.ints(vocabulary, 0, 3).map(v -> all ? 1 : v).toArray());
             Tensor sequences = t.ints(random.ints(batch, 0, 1000).toArray());
             Tensor positions = t.ints(random.ints(batch, 0, Integer.MAX_VALUE).toArray());
-            Tensor forced = t.ints(random.ints(batch, 0, 5).map(v -> v == 0 ? random.nextInt(vocabulary) : -1).toArray());
+            Tensor forced = t.ints(random.ints(batch, 0, 5).map(v -> v == 0 ? random.nextInt(vocabulary) : -1)
+                    .toArray());
             int words = Math.ceilDiv(vocabulary, 32);
             Tensor seen = t.ints(random.ints((long) batch * words).toArray());
             Tensor chosen = t.ints(filled(batch));
