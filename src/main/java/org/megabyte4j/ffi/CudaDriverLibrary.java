@@ -25,6 +25,7 @@ public final class CudaDriverLibrary {
     private MethodHandle errorName;
     private MethodHandle parameterInfo;
     private MethodHandle launch;
+    private MethodHandle launchWithAttributes;
     private MethodHandle encodeTiled;
 
     private CudaDriverLibrary(NativeLibrary library) {
@@ -82,14 +83,35 @@ public final class CudaDriverLibrary {
      */
     public void launch(CudaLaunchConfig config, long function, MemorySegment parameters) {
         try {
-            if (launch == null) {
-                launch = library.function("cuLaunchKernelEx",
+            if (launchWithAttributes == null) {
+                launchWithAttributes = library.function("cuLaunchKernelEx",
                         FunctionDescriptor.of(JAVA_INT, ADDRESS, JAVA_LONG, ADDRESS, ADDRESS));
             }
-            check((int) launch.invokeExact(config.segment(), function, parameters, MemorySegment.NULL),
+            check((int) launchWithAttributes.invokeExact(config.segment(), function, parameters, MemorySegment.NULL),
                     "cuLaunchKernelEx");
         } catch (Throwable e) {
             throw unexpected("cuLaunchKernelEx", e);
+        }
+    }
+
+    /**
+     * {@code cuLaunchKernel}. JCuda has it too; this one is for comparing the two.
+     *
+     * @param function   a {@code CUfunction}
+     * @param stream     a {@code CUstream}
+     * @param parameters the addresses of the arguments
+     */
+    public void launch(long function, int gridX, int gridY, int gridZ, int blockX, int blockY, int blockZ,
+            int sharedBytes, long stream, MemorySegment parameters) {
+        try {
+            if (launch == null) {
+                launch = library.function("cuLaunchKernel", FunctionDescriptor.of(JAVA_INT, JAVA_LONG, JAVA_INT, JAVA_INT,
+                        JAVA_INT, JAVA_INT, JAVA_INT, JAVA_INT, JAVA_INT, JAVA_LONG, ADDRESS, ADDRESS));
+            }
+            check((int) launch.invokeExact(function, gridX, gridY, gridZ, blockX, blockY, blockZ, sharedBytes, stream,
+                    parameters, MemorySegment.NULL), "cuLaunchKernel");
+        } catch (Throwable e) {
+            throw unexpected("cuLaunchKernel", e);
         }
     }
 

@@ -1,5 +1,6 @@
 package org.megabyte4j.jmh;
 
+import java.lang.foreign.MemorySegment;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
@@ -8,19 +9,61 @@ import java.util.function.Consumer;
 import org.megabyte4j.backend.Backend;
 import org.megabyte4j.backend.Ops;
 import org.megabyte4j.backend.cpu.CpuBackend;
+import org.megabyte4j.backend.cuda.CudaBackend;
 import org.megabyte4j.tensor.DType;
 import org.megabyte4j.tensor.MemoryPlan;
 import org.megabyte4j.tensor.Tensor;
 
 /** The device of a benchmark and what lies on it: tensors first, then {@link #start}, then work. */
 final class Program implements AutoCloseable {
-    private final Backend backend = open();
+    /** Values that are drawn; larger tensors repeat them. */
+    private static final int DRAWN = 1 << 20;
+    private static final float[] GAUSSIAN = new float[DRAWN];
+
+    static {
+        Random random = new Random(1);
+        for (int i = 0; i < DRAWN; i++) {
+            GAUSSIAN[i] = (float) random.nextGaussian();
+        }
+    }
+
+    private final Backend backend;
+    private final boolean closesBackend;
     private final MemoryPlan plan = new MemoryPlan();
     private final List<Runnable> fillings = new ArrayList<>();
+
+    /** On the CPU. */
+    Program() {
+        this(open(), true);
+    }
+
+    private Program(Backend backend, boolean closesBackend) {
+        this.backend = backend;
+        this.closesBackend = closesBackend;
+    }
+
+    /** On a device that others use too. */
+    static Program on(Backend backend) {
+        return new Program(backend, false);
+    }
 
     /** The CPU with {@code -Dmegabyte4j.threads=N}, or else with all processors. */
     static Backend open() {
         return CpuBackend.open(Integer.getInteger("megabyte4j.threads", Runtime.getRuntime().availableProcessors()));
+    }
+
+    /** The device that {@code -Dmegabyte4j.device} names: {@code cuda}, which is the default, or {@code simulated}. */
+    static CudaBackend openGpu() {
+        return openGpu(System.getProperty("megabyte4j.device", "cuda"));
+    }
+
+    static CudaBackend openGpu(String device) {
+        return switch (device) {
+            case "cuda" -> CudaBackend.open();
+            case "simulated" -> CudaBackend.openSimulated();
+            default -> throw new IllegalArgumentException("unknown device " + device
+                    + "; this runs on cuda or simulated");
+        };
     }
 
     /** {@code "64x256"} as its numbers. */
@@ -32,17 +75,32 @@ final class Program implements AutoCloseable {
         return backend;
     }
 
-    /** Normally distributed values, the same in each run. */
+    /** Normally distributed values, the same in each run; F32. */
     Tensor values(long... shape) {
-        Tensor tensor = empty(DType.F32, shape);
-        int seed = fillings.size();
+        return values(DType.F32, shape);
+    }
+
+    /** Normally distributed values of F32 or BF16, the same in each run, a million of them over and over. */
+    Tensor values(DType dtype, long... shape) {
+        Tensor tensor = empty(dtype, shape);
+        int first = 7919 * fillings.size() % DRAWN;
         fillings.add(() -> {
-            Random random = new Random(seed);
-            float[] values = new float[Math.toIntExact(tensor.elements())];
-            for (int i = 0; i < values.length; i++) {
-                values[i] = (float) random.nextGaussian();
+            int most = (int) Math.min(DRAWN, tensor.elements());
+            Object block = dtype == DType.F32 ? new float[most] : new short[most];
+            for (int i = 0; i < most; i++) {
+                float value = GAUSSIAN[(first + i) % DRAWN];
+                if (block instanceof float[] floats) {
+                    floats[i] = value;
+                } else {
+                    ((short[]) block)[i] = (short) (Float.floatToRawIntBits(value) + 0x8000 >>> 16);
+                }
             }
-            backend.write(tensor, values);
+            MemorySegment all = block instanceof float[] floats ? MemorySegment.ofArray(floats)
+                    : MemorySegment.ofArray((short[]) block);
+            for (long from = 0; from < tensor.elements(); from += most) {
+                long count = Math.min(most, tensor.elements() - from);
+                backend.write(tensor.part(from, count), all.asSlice(0, count * dtype.bytes()));
+            }
         });
         return tensor;
     }
@@ -57,6 +115,12 @@ final class Program implements AutoCloseable {
     }
 
     /** Given values. */
+    Tensor of(int... values) {
+        Tensor tensor = empty(DType.I32, values.length);
+        fillings.add(() -> backend.write(tensor, values));
+        return tensor;
+    }
+
     Tensor of(float... values) {
         Tensor tensor = empty(DType.F32, values.length);
         fillings.add(() -> backend.write(tensor, values));
@@ -82,9 +146,16 @@ final class Program implements AutoCloseable {
         return ops;
     }
 
+    /** Bytes that the tensors take. */
+    long bytes() {
+        return plan.bytes();
+    }
+
     @Override
     public void close() {
         plan.close();
-        backend.close();
+        if (closesBackend) {
+            backend.close();
+        }
     }
 }

@@ -1,6 +1,8 @@
 package org.megabyte4j.backend.cuda;
 
 import java.lang.foreign.MemorySegment;
+import java.util.ArrayList;
+import java.util.List;
 import java.util.Map;
 import java.util.function.Consumer;
 import org.megabyte4j.backend.Backend;
@@ -184,6 +186,46 @@ public final class CudaBackend implements Backend {
     @Override
     public Readback readback(Tensor... scalars) {
         return new CudaReadback(context, scalars);
+    }
+
+    /**
+     * How long work takes on the GPU, by events before and after each run. All runs are enqueued before the host waits,
+     * so work of many small launches should be a {@link #record recording}, which the host enqueues faster than the GPU
+     * computes it.
+     *
+     * @param work enqueues the same each time and does not wait
+     * @return milliseconds of each run
+     */
+    public float[] time(Runnable work, int runs) {
+        context.use();
+        List<TimingEvent> events = new ArrayList<>();
+        try {
+            for (int i = 0; i <= runs; i++) {
+                events.add(new TimingEvent(context));
+            }
+            events.getFirst().record();
+            for (int i = 1; i <= runs; i++) {
+                work.run();
+                events.get(i).record();
+            }
+            events.getLast().await();
+            float[] milliseconds = new float[runs];
+            for (int i = 0; i < runs; i++) {
+                milliseconds[i] = events.get(i + 1).millisecondsSince(events.get(i));
+            }
+            return milliseconds;
+        } finally {
+            events.forEach(TimingEvent::close);
+        }
+    }
+
+    /**
+     * How many kernels, copies and fills work enqueues, those of libraries included. Nothing runs.
+     *
+     * @param work only calls operations, and has run before
+     */
+    public long countLaunches(Runnable work) {
+        return CudaGraph.count(context, work);
     }
 
     @Override

@@ -23,6 +23,29 @@ final class CudaGraph implements AutoCloseable {
      * @throws CudaException if it did, or the driver cannot replay it
      */
     static CudaGraph capture(CudaContext context, Runnable work) {
+        CUgraph graph = noted(context, work);
+        CudaGraph captured = new CudaGraph(context);
+        try {
+            check(JCudaDriver.cuGraphInstantiate(captured.executable, graph, 0), "cuGraphInstantiate");
+        } finally {
+            JCudaDriver.cuGraphDestroy(graph);
+        }
+        return context.hold(captured);
+    }
+
+    /** How many kernels, copies and fills {@code work} enqueues; nothing runs. */
+    static long count(CudaContext context, Runnable work) {
+        CUgraph graph = noted(context, work);
+        try {
+            long[] nodes = new long[1];
+            check(JCudaDriver.cuGraphGetNodes(graph, null, nodes), "cuGraphGetNodes");
+            return nodes[0];
+        } finally {
+            JCudaDriver.cuGraphDestroy(graph);
+        }
+    }
+
+    private static CUgraph noted(CudaContext context, Runnable work) {
         context.use();
         check(JCudaDriver.cuStreamBeginCapture(context.compute(),
                 CUstreamCaptureMode.CU_STREAM_CAPTURE_MODE_THREAD_LOCAL), "cuStreamBeginCapture");
@@ -40,13 +63,7 @@ final class CudaGraph implements AutoCloseable {
             context.setCapturing(false);
         }
         check(JCudaDriver.cuStreamEndCapture(context.compute(), graph), "cuStreamEndCapture");
-        CudaGraph captured = new CudaGraph(context);
-        try {
-            check(JCudaDriver.cuGraphInstantiate(captured.executable, graph, 0), "cuGraphInstantiate");
-        } finally {
-            JCudaDriver.cuGraphDestroy(graph);
-        }
-        return context.hold(captured);
+        return graph;
     }
 
     /** Enqueues all of it. */

@@ -5,8 +5,6 @@ import static org.megabyte4j.backend.cuda.CudaStatus.check;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
-import jcuda.driver.CUevent;
-import jcuda.driver.CUevent_flags;
 import jcuda.driver.JCudaDriver;
 import org.megabyte4j.ffi.CublasException;
 import org.megabyte4j.ffi.CublasLtMatmul;
@@ -37,8 +35,8 @@ final class DeviceTimer implements AlgorithmTimer {
             return new double[0];
         }
         Layout layout = new Layout(shape, workspaceBytes);
-        try (CudaMemory scratch = new CudaMemory(context, layout.bytes); Event from = new Event();
-                Event to = new Event()) {
+        try (CudaMemory scratch = new CudaMemory(context, layout.bytes); TimingEvent from = new TimingEvent(context);
+                TimingEvent to = new TimingEvent(context)) {
             check(JCudaDriver.cuMemsetD8Async(NativeHandles.device(scratch.address()), FILLING, layout.bytes,
                     context.compute()), "cuMemsetD8Async");
             Run run = algorithm -> layout.run(product, algorithm, scratch.address());
@@ -71,7 +69,7 @@ final class DeviceTimer implements AlgorithmTimer {
     }
 
     /** How many runs make a sample; 0 if the algorithm does not run. */
-    private int warmUp(Run run, Algorithm algorithm, Event from, Event to) {
+    private int warmUp(Run run, Algorithm algorithm, TimingEvent from, TimingEvent to) {
         try {
             seconds(run, algorithm, 1, from, to);
         } catch (CublasException e) {
@@ -81,16 +79,14 @@ final class DeviceTimer implements AlgorithmTimer {
         return (int) Math.clamp(SAMPLE_SECONDS / Math.max(once, 1e-9), 1, MOST_RUNS);
     }
 
-    private double seconds(Run run, Algorithm algorithm, int runs, Event from, Event to) {
+    private double seconds(Run run, Algorithm algorithm, int runs, TimingEvent from, TimingEvent to) {
         from.record();
         for (int i = 0; i < runs; i++) {
             run.enqueue(algorithm);
         }
         to.record();
-        check(JCudaDriver.cuEventSynchronize(to.handle), "cuEventSynchronize");
-        float[] milliseconds = new float[1];
-        check(JCudaDriver.cuEventElapsedTime(milliseconds, from.handle, to.handle), "cuEventElapsedTime");
-        return milliseconds[0] * 1e-3;
+        to.await();
+        return to.millisecondsSince(from) * 1e-3;
     }
 
     /** Where the operands lie in the scratch memory. The addend is not the result, which not every algorithm allows. */
@@ -136,24 +132,6 @@ final class DeviceTimer implements AlgorithmTimer {
         void run(CublasLtMatmul product, Algorithm algorithm, long base) {
             product.run(algorithm, 1, base + b, base + a, shape.hasAddend() ? 1 : 0, base + c, base + d, base + bias,
                     base + workspace, context.computeAddress());
-        }
-    }
-
-    /** An event that tells the time. */
-    private final class Event implements AutoCloseable {
-        private final CUevent handle = new CUevent();
-
-        Event() {
-            check(JCudaDriver.cuEventCreate(handle, CUevent_flags.CU_EVENT_DEFAULT), "cuEventCreate");
-        }
-
-        void record() {
-            check(JCudaDriver.cuEventRecord(handle, context.compute()), "cuEventRecord");
-        }
-
-        @Override
-        public void close() {
-            check(JCudaDriver.cuEventDestroy(handle), "cuEventDestroy");
         }
     }
 }

@@ -7,7 +7,6 @@ import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.util.Arrays;
 import jcuda.Pointer;
-import jcuda.driver.CUfunction;
 import jcuda.driver.CUfunction_attribute;
 import jcuda.driver.JCudaDriver;
 import org.megabyte4j.tensor.Tensor;
@@ -30,7 +29,7 @@ final class Kernel {
 
     private final CudaContext context;
     private final String name;
-    private final CUfunction function;
+    private final NativeHandles.Function function;
     private final KernelType[] types;
     private final ByteBuffer values;     // 8 bytes for each argument
     private final ByteBuffer addresses;  // of the values: what cuLaunchKernel takes
@@ -45,7 +44,7 @@ final class Kernel {
     private int sharedBytes;
     private int given;
 
-    Kernel(CudaContext context, String name, CUfunction function, KernelType... types) {
+    Kernel(CudaContext context, String name, NativeHandles.Function function, KernelType... types) {
         this.context = context;
         this.name = name;
         this.function = function;
@@ -159,6 +158,11 @@ final class Kernel {
                 context.compute(), parameters, null), "cuLaunchKernel");
         given = 0;
         blockX = 0;
+    }
+
+    /** Its {@code CUfunction}, for what launches it without JCuda. */
+    long address() {
+        return function.address();
     }
 
     private IllegalStateException wrong(String what) {
