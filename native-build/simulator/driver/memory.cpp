@@ -61,6 +61,7 @@ bool allocate(size_t bytes, MemoryKind kind, unsigned flags, Allocation* result)
         munmap(mapped, whole);
         return false;
     }
+    emulation::allow_access(base + page(), inside);   // where a thread's stack has lain, its marks may be left
     *result = {base + page() + inside - aligned, bytes, kind, flags, base, whole};
     Gaps g = gaps(*result);
     std::memset(g.before, RED, g.before_bytes);
