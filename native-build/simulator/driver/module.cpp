@@ -65,7 +65,7 @@ CUresult load(CUmodule* result, const char* image, std::string* log) {
     if (result == nullptr || image == nullptr) return INVALID_VALUE;
     CUresult refused = check_unsafe_call();
     if (refused != SUCCESS) return refused;
-    if (std::memcmp(image, "\x7f" "ELF", 4) == 0) return fail(INVALID_IMAGE, "a cubin is no PTX", log);
+    if (std::strncmp(image, "\x7f" "ELF", 4) == 0) return fail(INVALID_IMAGE, "a cubin is no PTX", log);
     load_kernels();
     auto module = std::make_unique<CUmod_st>();
     module->ptx = parse_ptx(image);
