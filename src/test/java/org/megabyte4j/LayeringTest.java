@@ -50,9 +50,9 @@ class LayeringTest {
     static final ArchRule packagesHaveNoCycles = slices().matching(ROOT + "(**)").should().beFreeOfCycles();
 
     @ArchTest
-    static final ArchRule everyClassHasItsLayer = classes().should().resideInAnyPackage(ROOT + "tensor", ROOT + "backend",
-            ROOT + "backend.cpu..", ROOT + "backend.cuda..", ROOT + "ffi..", ROOT + "model..", ROOT + "checkpoint..", ROOT + "data..",
-            ROOT + "train..", ROOT + "generate..", ROOT + "verify..", ROOT + "cli..", "org.megabyte4j");
+    static final ArchRule everyClassHasItsLayer = classes().should().resideInAnyPackage(ROOT + "tensor",
+            ROOT + "backend", ROOT + "backend.cpu..", ROOT + "backend.cuda..", ROOT + "ffi..", ROOT + "model..",
+            ROOT + "checkpoint..", ROOT + "data..", ROOT + "train..", ROOT + "generate..", ROOT + "verify..", ROOT + "cli..", "org.megabyte4j");
 
     @ArchTest
     static final ArchRule onlyFfiCallsNativeCode = noClasses().that().resideOutsideOfPackage(ROOT + "ffi..")
@@ -60,8 +60,8 @@ class LayeringTest {
             .orShould().dependOnClassesThat().haveFullyQualifiedName("java.lang.foreign.SymbolLookup");
 
     @ArchTest
-    static final ArchRule onlyTheCudaBackendUsesJCuda = noClasses().that().resideOutsideOfPackage(ROOT + "backend.cuda..")
-            .should().dependOnClassesThat().resideInAPackage("jcuda..");
+    static final ArchRule onlyTheCudaBackendUsesJCuda = noClasses().that()
+            .resideOutsideOfPackage(ROOT + "backend.cuda..").should().dependOnClassesThat().resideInAPackage("jcuda..");
 
     @ArchTest
     static final ArchRule onlyTheCpuBackendUsesTheVectorApi = noClasses().that()

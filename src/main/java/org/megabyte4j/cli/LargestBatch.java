@@ -24,7 +24,8 @@ final class LargestBatch {
                 throw e;
             }
             int largest = find(asked, e.free(), plannedFor);
-            throw e.withAdvice(largest == 0 ? "not even " + option + " 1 fits, use a smaller --seq-len or a smaller model"
+            throw e.withAdvice(largest == 0
+                    ? "not even " + option + " 1 fits, use a smaller --seq-len or a smaller model"
                     : "the largest that fits is " + option + " " + largest);
         }
     }

@@ -34,7 +34,8 @@ public final class CudaDriverLibrary {
 
     /** @throws MissingLibraryException if this machine has no driver of NVIDIA */
     public static CudaDriverLibrary open() {
-        return open(System.getProperty("os.name").startsWith("Windows") ? List.of("nvcuda.dll") : List.of("libcuda.so.1"));
+        return open(System.getProperty("os.name").startsWith("Windows") ? List.of("nvcuda.dll")
+                : List.of("libcuda.so.1"));
     }
 
     /** For tests: other names. */

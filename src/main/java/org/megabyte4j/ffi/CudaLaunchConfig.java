@@ -28,7 +28,8 @@ public final class CudaLaunchConfig {
     }
 
     /** Blocks, and the threads and bytes of dynamic shared memory of each. */
-    public CudaLaunchConfig sizes(int gridX, int gridY, int gridZ, int blockX, int blockY, int blockZ, int sharedBytes) {
+    public CudaLaunchConfig sizes(int gridX, int gridY, int gridZ, int blockX, int blockY, int blockZ,
+            int sharedBytes) {
         config.setAtIndex(JAVA_INT, 0, gridX);
         config.setAtIndex(JAVA_INT, 1, gridY);
         config.setAtIndex(JAVA_INT, 2, gridZ);

@@ -24,11 +24,13 @@ public final class CudaPresence {
         lines.add(new Line("CUDA PTX", kernels()));
         try {
             CudaDriver driver = CudaDriver.open();
-            lines.add(new Line("driver", driver.library().name() + ", knows CUDA " + CudaDriver.written(driver.version())));
+            lines.add(new Line("driver", driver.library().name() + ", knows CUDA "
+                    + CudaDriver.written(driver.version())));
             if (driver.devices().isEmpty()) {
                 lines.add(new Line("GPU", "none that the driver finds"));
             }
-            driver.devices().forEach(device -> lines.add(new Line("GPU cuda:" + device.ordinal(), device.description())));
+            driver.devices().forEach(device ->
+                    lines.add(new Line("GPU cuda:" + device.ordinal(), device.description())));
         } catch (CudaUnavailableException | CudaException e) {
             lines.add(new Line("GPU", "none: " + e.getMessage()));
         }

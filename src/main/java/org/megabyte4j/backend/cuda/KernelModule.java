@@ -56,15 +56,20 @@ final class KernelModule {
      * @throws CudaException if the file has no such entry point
      */
     Kernel kernel(String name, KernelType... types) {
-        context.use();
         NativeHandles.Function function = new NativeHandles.Function();
+        find(name, function);
+        requireSame(name, function, types);
+        return new Kernel(context, name, function, types);
+    }
+
+    /** Fills in the handle of an entry point. */
+    void find(String name, NativeHandles.Function function) {
+        context.use();
         int status = JCudaDriver.cuModuleGetFunction(function, module, name);
         if (status != CUresult.CUDA_SUCCESS) {
             throw new CudaException("cuModuleGetFunction", status, CudaStatus.name(status),
                     "kernels/" + file + ".cu has no entry point " + name);
         }
-        requireSame(name, function, types);
-        return new Kernel(context, name, function, types);
     }
 
     /** What is described here and what was compiled may have drifted apart; drivers from CUDA 12.4 on can tell. */
@@ -74,8 +79,9 @@ final class KernelModule {
             long bytes = library.parameterBytes(function.address(), i);
             long described = i < types.length ? types[i].bytes() : 0;
             if (bytes >= 0 && bytes != described) {
-                throw new IllegalStateException("kernel " + name + ": parameter " + (i + 1) + " of the compiled kernel has "
-                        + bytes + " bytes, but it is described as " + Arrays.toString(types));
+                throw new IllegalStateException("kernel " + name + ": parameter " + (i + 1)
+                        + " of the compiled kernel has " + bytes + " bytes, but it is described as "
+                        + Arrays.toString(types));
             }
         }
     }

@@ -4,6 +4,7 @@ import com.sun.management.ThreadMXBean;
 import java.lang.foreign.MemorySegment;
 import java.lang.management.ManagementFactory;
 import org.megabyte4j.backend.Backend;
+import org.megabyte4j.backend.ForwardingBackend;
 import org.megabyte4j.backend.Readback;
 import org.megabyte4j.backend.Recording;
 import org.megabyte4j.tensor.Tensor;

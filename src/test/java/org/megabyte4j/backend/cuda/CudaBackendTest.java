@@ -201,8 +201,8 @@ class CudaBackendTest {
                 thread.start();
             }).get()).isInstanceOf(ExecutionException.class).cause().isInstanceOf(IllegalStateException.class)
                     .hasMessage("the GPU was opened by the thread " + Thread.currentThread().getName()
-                            + " and cannot be used by the thread second; open a backend in each thread, or hand the work"
-                            + " over");
+                            + " and cannot be used by the thread second; open a backend in each thread, or hand the"
+                            + " work over");
         }
     }
 

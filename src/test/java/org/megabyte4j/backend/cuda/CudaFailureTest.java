@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
+import java.nio.charset.StandardCharsets;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -50,7 +51,8 @@ class CudaFailureTest {
     }
 
     private static String leastCuda(String version) {
-        return new Ptx(Ptx.LEAST_TARGET, ("// comment\n.version " + version + "\n.target sm_80\n").getBytes()).leastCuda();
+        String text = "// comment\n.version " + version + "\n.target sm_80\n";
+        return new Ptx(Ptx.LEAST_TARGET, text.getBytes(StandardCharsets.UTF_8)).leastCuda();
     }
 
     @Test
@@ -71,22 +73,22 @@ class CudaFailureTest {
     void aDeviceThatIsTooOld() {
         Simulator.set("COMPUTE_CAPABILITY", "7.5");
         assertThatThrownBy(Simulator::open).isInstanceOf(CudaUnavailableException.class)
-                .hasMessage("the GPU cuda:0, megabyte4j simulated device, has compute capability 7.5, but the kernels need"
-                        + " 8.0 (Ampere) or newer; use another GPU or --device cpu");
+                .hasMessage("the GPU cuda:0, megabyte4j simulated device, has compute capability 7.5, but the kernels"
+                        + " need 8.0 (Ampere) or newer; use another GPU or --device cpu");
     }
 
     @Test
     void aDriverThatDoesNotStart() {
         Simulator.fail("cuInit", 1, 999);
         assertThatThrownBy(CudaDriver::load).isInstanceOf(CudaUnavailableException.class)
-                .hasMessage("NVIDIA's driver does not start: CUDA's cuInit failed with code 999, CUDA_ERROR_UNKNOWN; see"
-                        + " what nvidia-smi says");
+                .hasMessage("NVIDIA's driver does not start: CUDA's cuInit failed with code 999, CUDA_ERROR_UNKNOWN;"
+                        + " see what nvidia-smi says");
     }
 
     @Test
     void everyDriverCallOfOpeningMayFailAndNothingIsLeft() {
-        for (String function : new String[] {"cuDevicePrimaryCtxRetain", "cuCtxSetCurrent", "cuStreamCreate", "cuMemAlloc",
-            "cuMemHostAlloc", "cuEventCreate", "cuModuleLoadDataEx", "cuModuleGetFunction", "cuMemsetD8Async"}) {
+        for (String function : new String[] {"cuDevicePrimaryCtxRetain", "cuCtxSetCurrent", "cuStreamCreate",
+            "cuMemAlloc", "cuMemHostAlloc", "cuEventCreate", "cuModuleLoadDataEx", "cuModuleGetFunction", "cuMemsetD8Async"}) {
             Simulator.reset();
             CudaDriver driver = CudaDriver.load();
             for (int call = 1; call <= 2; call++) {
@@ -103,7 +105,8 @@ class CudaFailureTest {
     }
 
     private static void nothingIsLeft(String after) {
-        for (String kind : new String[] {"allocations", "pinned", "streams", "events", "modules", "contexts", "leaked"}) {
+        for (String kind : new String[] {"allocations", "pinned", "streams", "events", "modules", "contexts",
+            "leaked"}) {
             assertThat(Simulator.live(kind)).as(kind + " after a failure of " + after).isZero();
         }
     }
@@ -117,9 +120,9 @@ class CudaFailureTest {
         backend.allocate(plan);
         Simulator.fail("kernel", 1, 700);
         ops.fill(x, 1);
-        String sentence = " failed with code 700, CUDA_ERROR_ILLEGAL_ADDRESS: a kernel touched memory that is not its own or"
-                + " was stopped, and this process can no longer use the GPU; start again, from the last checkpoint if there"
-                + " is one, and report this as a bug";
+        String sentence = " failed with code 700, CUDA_ERROR_ILLEGAL_ADDRESS: a kernel touched memory that is not its own"
+                + " or was stopped, and this process can no longer use the GPU; start again, from the last checkpoint if"
+                + " there is one, and report this as a bug";
         assertThatThrownBy(() -> backend.readFloats(x)).isInstanceOf(CudaException.class)
                 .hasMessageStartingWith("CUDA's cu").hasMessageEndingWith(sentence);
         assertThatThrownBy(() -> {

@@ -7,9 +7,15 @@ import static org.megabyte4j.backend.cuda.KernelType.I32;
 import static org.megabyte4j.backend.cuda.KernelType.I64;
 import static org.megabyte4j.backend.cuda.KernelType.PTR;
 
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
+import org.megabyte4j.ffi.CudaDriverException;
+import org.megabyte4j.ffi.CudaDriverLibrary;
+import org.megabyte4j.ffi.CudaLaunchConfig;
 import org.megabyte4j.tensor.DType;
 import org.megabyte4j.tensor.MemoryPlan;
 import org.megabyte4j.tensor.MemoryPlan.Category;
@@ -74,19 +80,19 @@ class KernelTest {
                         + " [PTR, I32, F32]");
         assertThatThrownBy(() -> module.kernel("fill_f32", PTR, I64)).isInstanceOf(IllegalStateException.class)
                 .hasMessageContaining("parameter 3 of the compiled kernel has 4 bytes");
-        assertThatThrownBy(() -> module.kernel("fill_f32", PTR, I64, F32, F32)).isInstanceOf(IllegalStateException.class)
-                .hasMessageContaining("parameter 4 of the compiled kernel has 0 bytes");
+        assertThatThrownBy(() -> module.kernel("fill_f32", PTR, I64, F32, F32))
+                .isInstanceOf(IllegalStateException.class).hasMessageContaining("parameter 4 of the compiled kernel has 0 bytes");
     }
 
     @Test
     void whatIsNotThereIsNamed() {
         assertThatThrownBy(() -> module.kernel("fill_f8", PTR)).isInstanceOf(CudaException.class)
-                .hasMessage("CUDA's cuModuleGetFunction failed with code 500, CUDA_ERROR_NOT_FOUND: kernels/elementwise.cu"
-                        + " has no entry point fill_f8");
+                .hasMessage("CUDA's cuModuleGetFunction failed with code 500, CUDA_ERROR_NOT_FOUND:"
+                        + " kernels/elementwise.cu has no entry point fill_f8");
         assertThatThrownBy(() -> backend.kernels().loader().module("nothing"))
                 .isInstanceOf(CudaUnavailableException.class)
-                .hasMessage("this build of megabyte4j has no CUDA kernels (nothing.ptx is missing); build it where nvcc is"
-                        + " installed, with make dist, or use --device cpu");
+                .hasMessage("this build of megabyte4j has no CUDA kernels (nothing.ptx is missing); build it where nvcc"
+                        + " is installed, with make dist, or use --device cpu");
     }
 
     @Test
@@ -110,6 +116,29 @@ class KernelTest {
         assertThatThrownBy(ready::launch).isInstanceOf(CudaException.class)
                 .hasMessage("CUDA's cuLaunchKernel failed with code 1, CUDA_ERROR_INVALID_VALUE")
                 .satisfies(e -> assertThat(((CudaException) e).code()).isEqualTo(1));
+    }
+
+    @Test
+    void aLaunchThroughPanamaDoesTheSame() {
+        NativeHandles.Function function = new NativeHandles.Function();
+        module.find("fill_f32", function);
+        try (Arena arena = Arena.ofConfined()) {
+            MemorySegment values = arena.allocate(24, 8);
+            values.set(ValueLayout.JAVA_LONG, 0, CudaMemory.address(backend.context(), x));
+            values.set(ValueLayout.JAVA_LONG, 8, 1000);
+            values.set(ValueLayout.JAVA_FLOAT, 16, 4.5f);
+            MemorySegment addresses = arena.allocate(ValueLayout.JAVA_LONG, 3);
+            for (int i = 0; i < 3; i++) {
+                addresses.setAtIndex(ValueLayout.JAVA_LONG, i, values.address() + 8 * i);
+            }
+            CudaLaunchConfig config = new CudaLaunchConfig(arena).cluster(1).stream(backend.context().computeAddress());
+            CudaDriverLibrary driver = backend.context().driver().library();
+            driver.launch(config.sizes(1, 1, 1, 256, 1, 1, 0), function.address(), addresses);
+            assertThat(backend.readFloats(x)).containsOnly(4.5f);
+            assertThatThrownBy(() -> driver.launch(config.sizes(1, 1, 1, 2048, 1, 1, 0), function.address(), addresses))
+                    .isInstanceOf(CudaDriverException.class)
+                    .hasMessage("CUDA's cuLaunchKernelEx failed with code 1, CUDA_ERROR_INVALID_VALUE");
+        }
     }
 
     @Test

@@ -2,6 +2,7 @@ package org.megabyte4j.backend.cuda;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import java.util.List;
 import java.util.SplittableRandom;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
@@ -9,6 +10,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.megabyte4j.backend.Backend;
+import org.megabyte4j.backend.ForwardingBackend;
 import org.megabyte4j.backend.Recording;
 import org.megabyte4j.model.MegabyteConfig;
 import org.megabyte4j.model.Parameters;
@@ -31,8 +33,8 @@ class TrainingStepTest {
 
     @AfterEach
     void nothingIsLeft() {
-        for (String kind : new String[] {"allocations", "pinned", "streams", "events", "modules", "executables", "contexts",
-            "leaked"}) {
+        for (String kind : List.of("allocations", "pinned", "streams", "events", "modules", "executables", "contexts",
+                "leaked")) {
             assertThat(Simulator.live(kind)).as(kind).isZero();
         }
         Simulator.reset();

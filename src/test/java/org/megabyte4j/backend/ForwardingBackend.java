@@ -1,21 +1,17 @@
-package org.megabyte4j.backend.cuda;
+package org.megabyte4j.backend;
 
 import java.lang.foreign.MemorySegment;
 import java.util.function.Consumer;
-import org.megabyte4j.backend.Backend;
-import org.megabyte4j.backend.Ops;
-import org.megabyte4j.backend.Readback;
-import org.megabyte4j.backend.Recording;
 import org.megabyte4j.tensor.DType;
 import org.megabyte4j.tensor.Memory;
 import org.megabyte4j.tensor.MemoryPlan;
 import org.megabyte4j.tensor.Tensor;
 
 /** Another backend, for tests that change or watch a part of it. */
-class ForwardingBackend implements Backend {
+public class ForwardingBackend implements Backend {
     private final Backend to;
 
-    ForwardingBackend(Backend to) {
+    public ForwardingBackend(Backend to) {
         this.to = to;
     }
 
