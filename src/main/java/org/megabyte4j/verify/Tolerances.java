@@ -19,7 +19,7 @@ import org.megabyte4j.tensor.DType;
 record Tolerances(double logits, double norms, double gradients, double loss, double logit, double decisiveLead,
         double gradientNorm, double closeLosses) {
     private static final Tolerances FLOAT32 = new Tolerances(1e-5, 1e-5, 1e-5, 1e-6, 1e-4, 0, 1e-4, 1e-3);
-    private static final Tolerances BF16 = new Tolerances(2.7e-2, 2.7e-3, 9.4e-2, 5.6e-3, 0.17, 0.17, 2e-2, 3e-2);
+    private static final Tolerances BF16 = new Tolerances(2.7e-2, 2.7e-3, 9.4e-2, 5.6e-3, 0.17, 0.17, 2e-3, 3e-2);
 
     static Tolerances of(DType dtype) {
         return dtype == DType.F32 ? FLOAT32 : BF16;
