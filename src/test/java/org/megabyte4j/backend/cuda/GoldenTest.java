@@ -35,7 +35,8 @@ class GoldenTest {
 
     @ParameterizedTest
     @ValueSource(strings = {"megabyte-basic", "megabyte-padding", "megabyte-patch-size-1", "megabyte-head-64",
-        "megabyte_in_action-one-patch", "megabyte_in_action-three-layers", "megabyte_in_action-head-64"})
+        "megabyte_in_action-one-patch", "megabyte_in_action-three-layers", "megabyte_in_action-head-64",
+        "megabyte_in_action-generation", "curve-adamw"})
     void bf16MeetsTheGoldenDataAsFarAsItsPrecisionAllows(String name) {
         allPass(verify(name, DType.BF16));
     }
