@@ -80,8 +80,9 @@ class PatchAttentionPlanTest {
     void whatHasNoKernelIsRefusedWithAllReasons() {
         assertThatThrownBy(() -> PatchAttentionPlan.of(new AttentionShape(1, 100, 4, 1, 129), BF16, H200))
                 .isInstanceOf(ShapeException.class)
-                .hasMessage("attention over batch 1, length 100, 4 heads of size 129 is not possible on CUDA: heads have at"
-                        + " most 128 elements there. Choose more heads or a smaller batch, or use --device cpu");
+                .hasMessage("attention over batch 1, length 100, 4 heads of size 129 is not possible on CUDA:"
+                        + " heads have at most 128 elements there. Choose more heads or a smaller batch, or use"
+                        + " --device cpu");
         assertThatThrownBy(() -> PatchAttentionPlan.of(new AttentionShape(500, 3_000_000_000L, 4, 1, 192), F32, H200))
                 .isInstanceOf(ShapeException.class)
                 .hasMessage("attention over batch 500, length 3000000000, 4 heads of size 192 is not possible on CUDA:"
