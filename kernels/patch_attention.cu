@@ -14,10 +14,10 @@
 // How it goes. The G query heads that share a key/value head are rows of one tile: row r is head r % G at position
 // r / G, so one load of keys and values serves all of them, and with G = 16 a tile of 128 rows covers 8 positions, of
 // which the diagonal wastes less than one of 128 would. Keys and values come through a ring of stages by cp.async; one
-// barrier a stage. Tiles after the last row are never loaded, only those on the diagonal are masked, and of these, steps
-// of 16 keys that a warp's rows cannot see are skipped. Products run on tensor cores (mma m16n8k16) with operands by
-// ldmatrix from tiles swizzled so that no access meets a bank conflict (tile.cuh); scores, probabilities and sums stay
-// in registers, and nothing of length x length is ever in memory.
+// barrier a stage. Keys after the last row are never loaded, only tiles on the diagonal are masked, and of these, steps
+// of 16 keys that a warp's rows cannot see are skipped. Products run on tensor cores (mma m16n8k16), their operands
+// come by ldmatrix from tiles swizzled so that no access meets a bank conflict (tile.cuh); scores, probabilities and
+// sums stay in registers, and nothing of length x length is ever in memory.
 //
 // FLOPs: with S = batch * heads * length * (length + 1) / 2 visible scores, forward 4 h S, backward 14 h S (scores and
 // dP are computed in both of its halves: 10 h S would do with atomics in an order of their own). 1 exp2 per score and
@@ -31,8 +31,8 @@
 // Backward rounds P and dS to bf16 for the tensor cores. Sums run in an order fixed by the shape. float32 inputs: the
 // same in float32 multiply-adds (float32.cuh), no tensor cores.
 //
-// Source: FlashAttention (Dao 2022, arXiv 2205.14135), loop order of FlashAttention-2 (arXiv 2307.08691), online softmax
-// (Milakov 2018, arXiv 1805.02867), one key/value head (Shazeer 2019, arXiv 1911.02150), ALiBi (Press 2022,
+// Source: FlashAttention (Dao 2022, arXiv 2205.14135), loop order of FlashAttention-2 (arXiv 2307.08691), online
+// softmax (Milakov 2018, arXiv 1805.02867), one key/value head (Shazeer 2019, arXiv 1911.02150), ALiBi (Press 2022,
 // arXiv 2108.12409).
 
 #include "common/platform.cuh"
@@ -91,7 +91,6 @@
     }                                                                                                                 \
     REGISTER_KERNEL(NAME)
 
-#if !defined ONLY
 BF16(16);
 BF16(32);
 BF16(64);
@@ -101,8 +100,3 @@ FLOAT32(64);
 FLOAT32(128);
 SUM_PARTIAL_GRADIENTS(bf16, patch_attention_sum_partial_gradients_bf16);
 SUM_PARTIAL_GRADIENTS(float, patch_attention_sum_partial_gradients_f32);
-#elif ONLY == 64
-BF16(64);
-#else
-BF16(128);
-#endif

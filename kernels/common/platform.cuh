@@ -33,3 +33,14 @@ constexpr unsigned ALL_LANES = 0xffffffffu;
 // Place of a thread of a one-dimensional block in its warp, and that warp's place in the block.
 __device__ __forceinline__ int lane_index() { return static_cast<int>(threadIdx.x) & (WARP - 1); }
 __device__ __forceinline__ int warp_index() { return static_cast<int>(threadIdx.x) / WARP; }
+
+// threadIdx.x, read where it stands: what is computed from it is not kept in registers across a loop.
+__device__ __forceinline__ int thread_index_again() {
+#ifdef __CUDACC__
+    int thread;
+    asm volatile("mov.u32 %0, %%tid.x;" : "=r"(thread));
+    return thread;
+#else
+    return static_cast<int>(threadIdx.x);
+#endif
+}

@@ -28,7 +28,8 @@ struct BackwardKeyBlock {
     static constexpr int THREADS = TILE.threads();
     static constexpr int BLOCKS = TILE.blocks;
     static constexpr int STAGE = 2 * TILE.rows * D;  // elements: queries, then gradients of the output
-    static constexpr int SHARED_BYTES = (2 * TILE.keys() * D + TILE.stages * STAGE) * 2 + TILE.stages * static_cast<int>(sizeof(RowStatistics<TILE.rows>));
+    static constexpr int SHARED_BYTES = (2 * TILE.keys() * D + TILE.stages * STAGE) * 2 +
+                                        TILE.stages * static_cast<int>(sizeof(RowStatistics<TILE.rows>));
     static_assert(SHARED_BYTES <= 99 * 1024, "a block of compute capability 8.6 has 99 KB");
     static_assert(2 * TILE.rows <= THREADS, "a thread copies one of a row's two numbers");
 
@@ -61,9 +62,9 @@ struct BackwardKeyBlock {
     __device__ __forceinline__ int warp_key() const { return warp_index() * TILE.keys_per_warp; }
     __device__ __forceinline__ int first_key() const { return work.tile * TILE.keys(); }
 
-    __device__ __forceinline__ void load_stage(int stage, const RowCursor& cursor, const bf16* qkv, const bf16* d_result,
-                                               const float* log_sum_exp, const float* delta, bool alibi,
-                                               bool vectors, bool result_vectors) {
+    __device__ __forceinline__ void load_stage(int stage, const RowCursor& cursor, const bf16* qkv,
+                                               const bf16* d_result, const float* log_sum_exp, const float* delta,
+                                               bool alibi, bool vectors, bool result_vectors) {
         bf16* to = stages + stage * STAGE;
         int first = first_key() + cursor.tile * TILE.rows;
         Rows<const bf16> queries = work.queries(qkv);

@@ -127,7 +127,9 @@ __device__ __forceinline__ void attention_backward_query_f32(const float* qkv, c
         bool exists = row[i].position < length;
         const float* out = work.results(result).at(row[i].position) + head * head_size;
         float sum = 0;
-        for (int d = thread_x(); exists && d < head_size; d += 8) sum = fmaf(out[d], gradients[place * (D + 4) + d], sum);
+        for (int d = thread_x(); exists && d < head_size; d += 8) {
+            sum = fmaf(out[d], gradients[place * (D + 4) + d], sum);
+        }
         row_delta[i] = row_sum(sum);
         lse[i] = exists ? log_sum_exp[work.statistics(head) + row[i].position] * LOG2_E : 0;
         if (exists && thread_x() == 0) delta[work.statistics(head) + row[i].position] = row_delta[i];

@@ -198,7 +198,8 @@ __device__ __forceinline__ void attention_forward(const bf16* qkv, bf16* result,
 #pragma unroll
     for (int r = 0; r < 2 * Block::M; r++) {
         int place = block.first_row() + 8 * r + (lane_index() >> 2);
-        block.row[r] = {packed.position_of(place), ALIBI ? alibi_slope(work.first_head() + packed.head_of(place), heads) : 0};
+        int head = work.first_head() + packed.head_of(place);
+        block.row[r] = {packed.position_of(place), ALIBI ? alibi_slope(head, heads) : 0};
 #pragma unroll
         for (int d = 0; d < D / 8; d++) block.out[r / 2][d][2 * (r % 2)] = block.out[r / 2][d][2 * (r % 2) + 1] = 0;
     }

@@ -28,7 +28,8 @@ struct Work {
     int key_value_head;
     long long sequence;
 
-    __device__ __forceinline__ Work(int length, int heads, int key_value_heads, int head_size, int pairs, bool last_first)
+    __device__ __forceinline__ Work(int length, int heads, int key_value_heads, int head_size, int pairs,
+                                    bool last_first)
         : length(length),
           heads(heads),
           group(heads / key_value_heads),

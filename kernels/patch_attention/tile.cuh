@@ -6,7 +6,8 @@
 // places c ^ r differ in their low three bits. For D = 32 two rows share the banks, the odd one in the upper half, and
 // the four rows of a half have different (r / 2) % 4; for D = 16 four rows do, and the two rows of a quarter have
 // different (r / 4) % 2. So the eight chunks always lie in eight different groups of four banks. A copy writes
-// consecutive chunks of a row, which the XOR only permutes.
+// consecutive chunks of a row, which the XOR only permutes. A warp stages four neighbours of eight rows of a result at
+// a time, which lie apart as ldmatrix's rows do.
 
 #pragma once
 
@@ -22,17 +23,6 @@ __device__ __forceinline__ constexpr int swizzle(int row) {
 template <int D>
 __device__ __forceinline__ int chunk_offset(int row, int chunk) {
     return row * D + (chunk ^ swizzle<D>(row)) * 8;
-}
-
-// threadIdx.x, read again where it stands: what is computed from it is not kept in registers across a loop of products.
-__device__ __forceinline__ int thread_index_again() {
-#ifdef __CUDACC__
-    int thread;
-    asm volatile("mov.u32 %0, %%tid.x;" : "=r"(thread));
-    return thread;
-#else
-    return static_cast<int>(threadIdx.x);
-#endif
 }
 
 // 16 bytes of which `elements` exist, one by one; the rest becomes 0. For rows that are not aligned to 16 bytes.
@@ -53,7 +43,8 @@ __device__ __forceinline__ void scatter_chunk(bf16* to, const bf16* from, int el
 
 // The block's threads copy COUNT rows of one head from `first` on; rows beyond the sequence become 0.
 template <int D, int COUNT, int THREADS>
-__device__ __forceinline__ void load_rows(bf16* tile, Rows<const bf16> rows, int first, const Work& work, bool vectors) {
+__device__ __forceinline__ void load_rows(bf16* tile, Rows<const bf16> rows, int first, const Work& work,
+                                          bool vectors) {
     constexpr int CHUNKS = D / 8;
     constexpr int AT_ONCE = THREADS / CHUNKS;
     static_assert(COUNT % AT_ONCE == 0 && AT_ONCE % 8 == 0, "a thread's chunks have the same place in their rows");

@@ -13,9 +13,13 @@ import java.util.List;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import org.junit.jupiter.api.Test;
+import org.megabyte4j.backend.AttentionBias;
 import org.megabyte4j.backend.AttentionShape;
 import org.megabyte4j.tensor.DType;
+import org.megabyte4j.tensor.MemoryPlan;
+import org.megabyte4j.tensor.MemoryPlan.Category;
 import org.megabyte4j.tensor.ShapeException;
+import org.megabyte4j.tensor.Tensor;
 
 /** Launches of attention over long sequences, as arithmetic. */
 class PatchAttentionPlanTest {
@@ -80,8 +84,9 @@ class PatchAttentionPlanTest {
     void whatHasNoKernelIsRefusedWithAllReasons() {
         assertThatThrownBy(() -> PatchAttentionPlan.of(new AttentionShape(1, 100, 4, 1, 129), BF16, H200))
                 .isInstanceOf(ShapeException.class)
-                .hasMessage("attention over batch 1, length 100, 4 heads of size 129 is not possible on CUDA: heads have at"
-                        + " most 128 elements there. Choose more heads or a smaller batch, or use --device cpu");
+                .hasMessage("attention over batch 1, length 100, 4 heads of size 129 is not possible on CUDA:"
+                        + " heads have at most 128 elements there. Choose more heads or a smaller batch, or use"
+                        + " --device cpu");
         assertThatThrownBy(() -> PatchAttentionPlan.of(new AttentionShape(500, 3_000_000_000L, 4, 1, 192), F32, H200))
                 .isInstanceOf(ShapeException.class)
                 .hasMessage("attention over batch 500, length 3000000000, 4 heads of size 192 is not possible on CUDA:"
@@ -93,7 +98,12 @@ class PatchAttentionPlanTest {
     @Test
     void aDryRunRefusesWhatHasNoKernel() {
         AttentionShape shape = new AttentionShape(1, 100, 1, 1, 130);
-        assertThatThrownBy(() -> TestDevice.backend().kernels().patchAttention().prepare(shape, F32))
+        MemoryPlan plan = new MemoryPlan();
+        Tensor qkv = plan.tensor(Category.ACTIVATIONS, "qkv", F32, shape.rows(), shape.packedWidth());
+        Tensor out = plan.tensor(Category.ACTIVATIONS, "out", F32, shape.rows(), shape.width());
+        Tensor logSumExp = plan.tensor(Category.ACTIVATIONS, "logSumExp", F32, 1, 1, shape.length());
+        assertThatThrownBy(() -> TestDevice.backend().plan(plan,
+                dry -> dry.causalAttention(shape, qkv, AttentionBias.ALIBI, out, logSumExp)))
                 .isInstanceOf(ShapeException.class).hasMessageContaining("heads have at most 128 elements");
     }
 
