@@ -49,7 +49,7 @@ final class Report {
     }
 
     /** Three digits that count; JMH writes the text NaN for the error of a single measurement. */
-    private static String number(double value) {
+    static String number(double value) {
         if (Double.isNaN(value)) {
             return "";
         }
