@@ -84,7 +84,8 @@ final class KernelReport {
         return text.toString();
     }
 
+    /** Three digits that count; nothing for nothing. */
     private static String number(JsonNode value) {
-        return Report.number(value.asDouble());
+        return value.asDouble() == 0 ? "" : Report.number(value.asDouble());
     }
 }

@@ -23,6 +23,12 @@ final class Report {
             text.append("Java ").append(results.get(0).path("vmVersion").asText()).append("; ").append(device)
                     .append("\n\n");
         }
+        return text.append(table(results)).toString();
+    }
+
+    /** The table alone. */
+    static String table(JsonNode results) {
+        StringBuilder text = new StringBuilder();
         text.append("| benchmark | parameters | mean | ± 99.9 % | unit |\n|---|---|--:|--:|---|\n");
         for (JsonNode result : results) {
             JsonNode metric = result.path("primaryMetric");
