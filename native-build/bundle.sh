@@ -8,7 +8,8 @@
 # GOLDEN names the folder of recorded results; otherwise it is ../shared/golden. Without it the bundle has none.
 #
 # Left out, because nothing on the device needs it: OpenBLAS (the CPU backend computes products in plain Java there), the
-# Vector API's module, charts, native libraries of other systems, and JCuda's compiler of PTX.
+# Vector API's module, charts, native libraries of other systems, and JCuda's compiler of PTX. Of the recorded results,
+# those with three layers, the largest: they ask nothing of a kernel that the others do not.
 set -eu
 cd "$(dirname "$0")/.."
 most_mib=55
@@ -24,7 +25,7 @@ fi
 jdk=$(sh src/main/dist/lib/find-java.sh javac)
 
 rm -rf "$bundle" "$bundle.tar.gz" "$work"
-mkdir -p "$bundle/lib" "$bundle/test-lib" "$bundle/tests" "$work"
+mkdir -p "$bundle/lib" "$bundle/test-lib" "$work"
 
 "$jdk/bin/jlink" --add-modules $modules --strip-debug --no-header-files --no-man-pages --compress zip-9 \
     --output "$bundle/runtime"
@@ -60,7 +61,9 @@ for jar in jmh/target/lib/*.jar; do
 done
 cp jmh/target/megabyte4j-jmh-*.jar "$bundle/lib/"
 cp jmh/target/test-lib/*.jar "$bundle/test-lib/"
-cp -R target/test-classes/. "$bundle/tests/"
+mkdir -p "$bundle/tests/org/megabyte4j"
+cp -R target/test-classes/org/megabyte4j/backend "$bundle/tests/org/megabyte4j/"
+rm -rf "$bundle/tests/org/megabyte4j/backend/cpu"
 mkdir -p "$bundle/peers"
 cp jmh/peers/*.py "$bundle/peers/"
 cp LICENSE "$bundle/"
@@ -69,6 +72,7 @@ cp native-build/out/kernel-resources.json "$bundle/" 2>/dev/null || true
 if [ -d "$golden" ]; then
     mkdir -p "$bundle/golden" "$bundle/data"
     for folder in "$golden"/megabyte* "$golden"/optimizer-* "$golden"/curve-*; do
+        case $folder in *-three-layers) continue ;; esac
         cp -R "$folder" "$bundle/golden/"
     done
     # The texts of the recorded training run.
