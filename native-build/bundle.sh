@@ -61,9 +61,10 @@ for jar in jmh/target/lib/*.jar; do
 done
 cp jmh/target/megabyte4j-jmh-*.jar "$bundle/lib/"
 cp jmh/target/test-lib/*.jar "$bundle/test-lib/"
-mkdir -p "$bundle/tests/org/megabyte4j"
-cp -R target/test-classes/org/megabyte4j/backend "$bundle/tests/org/megabyte4j/"
-rm -rf "$bundle/tests/org/megabyte4j/backend/cpu"
+mkdir -p "$bundle/tests/org"
+cp -R target/test-classes/org/megabyte4j "$bundle/tests/org/"
+# A test holds the launches against the tiles that the kernels' text names.
+cp -R kernels "$bundle/"
 mkdir -p "$bundle/peers"
 cp jmh/peers/*.py "$bundle/peers/"
 cp LICENSE "$bundle/"

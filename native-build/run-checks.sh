@@ -41,6 +41,7 @@ esac
 mkdir -p "$out/logs" || exit 2
 out=$(cd "$out" && pwd)
 list=$out/phases.tsv
+cd "$here" || exit 2
 : > "$list"
 deadline=$(($(date +%s) + minutes * 60))
 failures=0

@@ -93,7 +93,8 @@ class PatchAttentionPlanTest {
     @Test
     void aDryRunRefusesWhatHasNoKernel() {
         AttentionShape shape = new AttentionShape(1, 100, 1, 1, 130);
-        assertThatThrownBy(() -> TestDevice.backend().kernels().patchAttention().prepare(shape, F32))
+        CudaBackend backend = TestDevice.backend();
+        assertThatThrownBy(() -> backend.kernels().patchAttention().prepare(shape, F32))
                 .isInstanceOf(ShapeException.class).hasMessageContaining("heads have at most 128 elements");
     }
 
