@@ -7,7 +7,7 @@ DIST = dist/megabyte4j-$(VERSION)
 PEER_PYTHON = python3
 GOLDEN = ../shared/golden
 
-.PHONY: help demo test kernels simulator test-kernels-asan bench compare dist clean
+.PHONY: help demo test kernels simulator test-kernels-asan device-bundle bench compare dist clean
 
 # What make demo learns from and for how long; its run folder.
 DATA = demo
@@ -22,6 +22,8 @@ help:
 	@echo "make simulator  builds the simulated CUDA device for the tests and --device simulated; needs g++"
 	@echo "make test-kernels-asan"
 	@echo "            runs the tests of the CUDA kernels on the simulated device under AddressSanitizer; some with TESTS=GeluKernelsTest"
+	@echo "make device-bundle"
+	@echo "            gathers what a machine with a GPU needs to test and measure, in native-build/out; needs nvcc and a JDK"
 	@echo "make bench  runs the micro-benchmarks; some of them with BENCH_ARGS=\"Linear -f 1 -wi 1 -i 3\""
 	@echo "make compare PEER_PYTHON=peer/bin/python"
 	@echo "            times it against PyTorch into docs/benchmarks.md; COMPARE_ARGS=\"--rounds 3 --cases train-small\""
@@ -50,6 +52,9 @@ simulator:
 test-kernels-asan:
 	native-build/kernels.sh --if-possible
 	native-build/test-kernels-asan.sh $(TESTS)
+
+device-bundle:
+	GOLDEN="$(GOLDEN)" native-build/bundle.sh
 
 bench:
 	$(MAVEN) --quiet -f reactor.xml -DskipTests -Prun package

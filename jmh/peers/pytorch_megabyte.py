@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
-"""MEGABYTE in eager PyTorch: the peer that megabyte4j is timed against.
+"""MEGABYTE in PyTorch: the peer that megabyte4j is timed against.
 
-Float32 on the CPU. Needs torch, numpy and safetensors:
+On the CPU in float32, or on a GPU (--device cuda) in float32 or bf16, eager or --compiled. The check against the golden
+data runs on the CPU in float32. Needs torch, and safetensors and numpy for the check:
 
     python3 -m venv peer && peer/bin/pip install torch numpy safetensors
 
@@ -21,16 +22,27 @@ from collections.abc import Iterator
 from pathlib import Path
 
 try:
-    import numpy
     import torch
     from torch import Tensor, nn
 
-    from golden_check import check
     from pytorch_model import (IN_ACTION, MEGABYTE, PRESETS, Config, Megabyte, generate, generate_cached,
                                training_flops)
 except ImportError as missing:
     sys.exit(f"{missing}: install what the peer needs with `python3 -m venv peer && "
              "peer/bin/pip install torch numpy safetensors` and run it with peer/bin/python")
+
+
+def bf16_inside(args: argparse.Namespace) -> torch.autocast:
+    """Training in bf16: weights and optimiser state stay float32, as in megabyte4j."""
+    return torch.autocast(args.device, torch.bfloat16, enabled=args.dtype == "bf16")
+
+
+def finished(args: argparse.Namespace) -> float:
+    """The time when all that was enqueued is done."""
+    if args.device == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter()
+
 
 def batches(args: argparse.Namespace, config: Config) -> Iterator[Tensor]:
     """ids [batch, seq_len]: consecutive bytes of --data, over and over, or random bytes."""
@@ -39,6 +51,7 @@ def batches(args: argparse.Namespace, config: Config) -> Iterator[Tensor]:
         random = torch.Generator().manual_seed(1)
         while True:
             yield torch.randint(0, min(256, config.V), shape, generator=random)
+    import numpy  # not needed for random bytes
     data = torch.from_numpy(numpy.fromfile(args.data, dtype=numpy.uint8))
     size = args.batch * args.seq_len
     if len(data) < size:
@@ -53,15 +66,25 @@ def time_training(args: argparse.Namespace, config: Config) -> dict:
         raise ValueError(f"--seq-len {args.seq_len} is not a multiple of the patch size {config.P}")
     if config.variant == MEGABYTE and args.seq_len > config.T_MAX:
         raise ValueError(f"--seq-len {args.seq_len} is longer than the {config.T_MAX} positions of the model")
-    model = Megabyte(config)
+    model = Megabyte(config).use_fused_attention(args.fused_attention).to(args.device)
+
+    def loss_of(ids: Tensor) -> Tensor:
+        with bf16_inside(args):
+            logits = model(ids)
+        return model.loss(logits.float(), ids)
+
+    if args.compiled:
+        loss_of = torch.compile(loss_of, mode="max-autotune")
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, betas=(0.9, 0.95), weight_decay=0.1, fused=True)
     data = batches(args, config)
     phases: list[tuple[float, ...]] = []
     for _ in range(args.warmup + args.steps):
         ids = next(data)
-        start = time.perf_counter()
+        start = finished(args)
+        ids = ids.to(args.device)
         optimizer.zero_grad()
-        loss = model.loss(model(ids), ids)
+        loss = loss_of(ids)
+        # On a GPU these two are when the work was enqueued; only the whole step is waited for.
         forward = time.perf_counter()
         loss.backward()
         backward = time.perf_counter()
@@ -69,7 +92,7 @@ def time_training(args: argparse.Namespace, config: Config) -> dict:
             nn.utils.clip_grad_norm_(model.parameters(), args.clip)
         optimizer.step()
         loss.item()
-        end = time.perf_counter()
+        end = finished(args)
         phases.append((end - start, forward - start, backward - forward, end - backward))
     steps, forward, backward, update = ([1e3 * t for t in phase] for phase in zip(*phases[args.warmup:]))
     median = statistics.median(steps)
@@ -77,8 +100,9 @@ def time_training(args: argparse.Namespace, config: Config) -> dict:
     return {
         "batch": args.batch, "seq_len": args.seq_len, "clip": args.clip,
         "step_ms": rounded(steps), "median_ms": round(median, 3),
-        "forward_ms": round(statistics.median(forward), 3), "backward_ms": round(statistics.median(backward), 3),
-        "optimizer_ms": round(statistics.median(update), 3),
+        **({} if args.device == "cuda" else {
+            "forward_ms": round(statistics.median(forward), 3), "backward_ms": round(statistics.median(backward), 3),
+            "optimizer_ms": round(statistics.median(update), 3)}),
         "kb_per_s": round(args.batch * args.seq_len / median, 3),
         "flops_per_step": flops, "gflop_per_s": round(flops / median / 1e6, 2),
     }
@@ -92,8 +116,13 @@ def time_generation(args: argparse.Namespace, config: Config) -> dict:
     if args.cache and args.alignment == "reference":
         raise ValueError("--cache needs --alignment aligned: in the other one patch borders move with every byte, "
                          "so nothing can be kept")
-    model = Megabyte(config)
+    dtype = torch.bfloat16 if args.dtype == "bf16" else torch.float32
+    model = Megabyte(config).use_fused_attention(args.fused_attention).to(args.device, dtype)
+    if args.compiled:
+        model.global_model = torch.compile(model.global_model, mode="max-autotune")
+        model.local_model = torch.compile(model.local_model, mode="max-autotune")
     prompt = torch.randint(0, min(256, config.V), (1, args.context), generator=torch.Generator().manual_seed(1))
+    prompt = prompt.to(args.device)
 
     def run(count: int) -> list[float]:
         stream = generate_cached(model, prompt, length) if args.cache else generate(model, prompt, args.alignment)
@@ -137,6 +166,12 @@ def arguments() -> argparse.ArgumentParser:
     model.add_argument("--preset", choices=PRESETS, default="benchmark", help="sizes of the model")
     model.add_argument("--config", type=Path, metavar="FILE", help="sizes of the model from a config.json")
     parser.add_argument("--variant", choices=(MEGABYTE, IN_ACTION), default=IN_ACTION, help="of the preset")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="where to compute")
+    parser.add_argument("--dtype", choices=("float32", "bf16"), default="float32",
+                        help="bf16: training with autocast and float32 weights, generation with bf16 weights")
+    parser.add_argument("--compiled", action="store_true", help="torch.compile, mode max-autotune")
+    parser.add_argument("--fused-attention", action=argparse.BooleanOptionalAction, default=None,
+                        help="scaled_dot_product_attention instead of two products; default on a GPU")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="default: one per core")
     parser.add_argument("--warmup", type=int, default=2, help="steps, or generated bytes, that are not timed")
     train = parser.add_argument_group("--mode train")
@@ -162,16 +197,24 @@ def main() -> int:
                         ("new_bytes", 1), ("curve_steps", 0), ("clip", 0)):
         if getattr(args, name) < least:
             parser.error(f"--{name.replace('_', '-')} must be at least {least}")
+    if args.device == "cuda" and not torch.cuda.is_available():
+        parser.error("--device cuda: PyTorch sees no GPU here")
+    if args.fused_attention is None:
+        args.fused_attention = args.device == "cuda"
     torch.set_num_threads(args.threads)
     torch.manual_seed(0)
     try:
         if args.check is not None:
-            if not check(args.check, 0 if args.mode else args.curve_steps):
+            from golden_check import check  # needs more than timing does
+            if not check(args.check, 0 if args.mode else args.curve_steps, args.fused_attention):
                 return 1
         if args.mode is None:
             return 0
         config = Config.read(args.config) if args.config else Config.preset(args.preset, args.variant)
         result = time_training(args, config) if args.mode == "train" else time_generation(args, config)
+    except ImportError as missing:
+        print(f"{parser.prog}: {missing}: --check needs numpy and safetensors, --data numpy", file=sys.stderr)
+        return 2
     except OSError as problem:
         print(f"{parser.prog}: {problem.filename}: {problem.strerror}", file=sys.stderr)
         return 2
@@ -181,7 +224,8 @@ def main() -> int:
     print(json.dumps({
         "implementation": "pytorch", "version": torch.__version__, "mode": args.mode,
         "model": str(args.config.name if args.config else args.preset), "variant": config.variant,
-        "device": "cpu", "dtype": "float32", "threads": torch.get_num_threads(), "warmup": args.warmup,
+        "device": args.device, "dtype": args.dtype, "compiled": args.compiled,
+        "fused_attention": args.fused_attention, "threads": torch.get_num_threads(), "warmup": args.warmup,
         **result, "peak_rss_mib": peak_rss_mib(),
     }))
     return 0

@@ -1,4 +1,4 @@
-"""MEGABYTE in eager PyTorch, both variants, as a PyTorch user would write it. Parameter names are the reference's."""
+"""MEGABYTE in PyTorch, both variants, as a PyTorch user would write it. Parameter names are the reference's."""
 
 from __future__ import annotations
 
@@ -64,11 +64,12 @@ PRESETS = {
 
 
 @lru_cache(maxsize=8)
-def attention_bias(heads: int, length: int, alibi: bool) -> Tensor:
+def attention_bias(heads: int, length: int, alibi: bool, device: torch.device) -> Tensor:
     """What is added to the scores, [query, head, key]: -inf for later keys, for ALiBi m_h * (key - query) else."""
-    position = torch.arange(length)
+    position = torch.arange(length, device=device)
     distance = (position[None, None, :] - position[:, None, None]).float()
-    slopes = 2.0 ** (-8.0 * torch.arange(1, heads + 1) / heads) if alibi else torch.zeros(heads)
+    head = torch.arange(1, heads + 1, device=device)
+    slopes = 2.0 ** (-8.0 * head / heads) if alibi else torch.zeros(heads, device=device)
     return (slopes[None, :, None] * distance).masked_fill(distance > 0, float("-inf"))
 
 
@@ -77,12 +78,14 @@ class Attention(nn.Module):
 
     The heads of a position are further rows of one matrix, so scores and output are one batched product each and
     nothing is transposed. On the CPU at the timed shapes this is as fast as scaled_dot_product_attention in the
-    global model and faster in the local one, where sequences are P long and there are many.
+    global model and faster in the local one, where sequences are P long and there are many. `fused` takes
+    scaled_dot_product_attention all the same, in the same form, so that on a GPU no matrix of scores is in memory.
     """
 
     def __init__(self, dim: int, heads: int):
         super().__init__()
         self.heads = heads
+        self.fused = False
         self.norm = nn.LayerNorm(dim)
         self.to_q = nn.Linear(dim, dim, bias=False)
         self.to_kv = nn.Linear(dim, 2 * (dim // heads), bias=False)
@@ -97,8 +100,14 @@ class Attention(nn.Module):
             cache[:, past:past + length] = kv
             kv = cache[:, :past + length]
         k, v = kv.chunk(2, dim=-1)
-        scores = torch.baddbmm(bias, q, k.transpose(1, 2), alpha=q.shape[-1] ** -0.5)
-        return self.to_out(torch.bmm(scores.softmax(-1), v).view(batch, length, dim))
+        if self.fused:
+            # As a view, one bias serves the whole batch.
+            mask = bias.to(q.dtype).expand(batch, 1, -1, -1)
+            out = F.scaled_dot_product_attention(q[:, None], k[:, None], v[:, None], attn_mask=mask)
+        else:
+            scores = torch.baddbmm(bias.to(q.dtype), q, k.transpose(1, 2), alpha=q.shape[-1] ** -0.5)
+            out = torch.bmm(scores.softmax(-1), v)
+        return self.to_out(out.reshape(batch, length, dim))
 
 
 class Transformer(nn.Module):
@@ -118,7 +127,7 @@ class Transformer(nn.Module):
     def forward(self, x: Tensor, caches: list[Tensor] | None = None, past: int = 0) -> Tensor:
         """x [batch, length, dim]: the positions from `past` on; what is before them lies in the caches."""
         end = past + x.shape[1]
-        bias = attention_bias(self.heads, caches[0].shape[1] if caches else end, self.alibi)
+        bias = attention_bias(self.heads, caches[0].shape[1] if caches else end, self.alibi, x.device)
         bias = bias[past:end, :, :end].reshape(-1, end)
         for i, (attention, feed_forward) in enumerate(self.layers):
             x = x + attention(x, bias, caches[i] if caches else None, past)
@@ -127,7 +136,8 @@ class Transformer(nn.Module):
 
     def new_caches(self, batch: int, capacity: int) -> list[Tensor]:
         """Keys and values of each layer, [batch, capacity, 2 * head size]."""
-        return [torch.zeros(batch, capacity, attention.to_kv.out_features) for attention, _ in self.layers]
+        return [attention.to_kv.weight.new_zeros(batch, capacity, attention.to_kv.out_features)
+                for attention, _ in self.layers]
 
 
 class Megabyte(nn.Module):
@@ -147,6 +157,12 @@ class Megabyte(nn.Module):
         self.l_transformer = Transformer(c.l_nlayers, c.D_L, c.l_nheads, alibi)
         self.to_logits = nn.Linear(c.D_L, c.V)
         self.apply(self._initialize)
+
+    def use_fused_attention(self, fused: bool) -> Megabyte:
+        for module in self.modules():
+            if isinstance(module, Attention):
+                module.fused = fused
+        return self
 
     def _initialize(self, module: nn.Module) -> None:
         if isinstance(module, (nn.Linear, nn.Embedding)):

@@ -23,6 +23,12 @@ final class Report {
             text.append("Java ").append(results.get(0).path("vmVersion").asText()).append("; ").append(device)
                     .append("\n\n");
         }
+        return text.append(table(results)).toString();
+    }
+
+    /** The table alone. */
+    static String table(JsonNode results) {
+        StringBuilder text = new StringBuilder();
         text.append("| benchmark | parameters | mean | ± 99.9 % | unit |\n|---|---|--:|--:|---|\n");
         for (JsonNode result : results) {
             JsonNode metric = result.path("primaryMetric");
@@ -49,7 +55,7 @@ final class Report {
     }
 
     /** Three digits that count; JMH writes the text NaN for the error of a single measurement. */
-    private static String number(double value) {
+    static String number(double value) {
         if (Double.isNaN(value)) {
             return "";
         }

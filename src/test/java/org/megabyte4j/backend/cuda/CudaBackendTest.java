@@ -13,6 +13,7 @@ import java.util.stream.Stream;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.condition.EnabledIf;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 import org.megabyte4j.backend.Ops;
@@ -22,6 +23,7 @@ import org.megabyte4j.tensor.MemoryPlan;
 import org.megabyte4j.tensor.MemoryPlan.Category;
 import org.megabyte4j.tensor.Tensor;
 
+@EnabledIf("org.megabyte4j.backend.cuda.Simulator#isBuilt")
 class CudaBackendTest {
     private static final List<String> KINDS = List.of("allocations", "bytes", "pinned", "streams", "events", "modules",
             "graphs", "executables", "contexts", "leaked");

@@ -8,6 +8,7 @@ import java.nio.charset.StandardCharsets;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.condition.EnabledIf;
 import org.megabyte4j.backend.Ops;
 import org.megabyte4j.tensor.DType;
 import org.megabyte4j.tensor.MemoryPlan;
@@ -15,6 +16,7 @@ import org.megabyte4j.tensor.MemoryPlan.Category;
 import org.megabyte4j.tensor.Tensor;
 
 /** What users read when their GPU cannot be used, word for word. */
+@EnabledIf("org.megabyte4j.backend.cuda.Simulator#isBuilt")
 class CudaFailureTest {
     @BeforeEach
     void freshDevice() {

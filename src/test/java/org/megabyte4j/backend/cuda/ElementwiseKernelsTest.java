@@ -93,6 +93,7 @@ class ElementwiseKernelsTest {
 
     @Test
     void whatCannotBeCopiedIsSaid() {
+        TestDevice.backend();    // without a device the test is skipped, not failed
         assertThatThrownBy(() -> KernelComparison.run(DType.F32, t -> {
             Tensor from = t.random(3);
             Tensor to = t.ints(1, 2, 3);

@@ -11,6 +11,7 @@ import java.util.function.Consumer;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.condition.EnabledIf;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
 import org.junit.jupiter.params.provider.EnumSource.Mode;
@@ -23,6 +24,7 @@ import org.megabyte4j.tensor.MemoryPlan.Category;
 import org.megabyte4j.tensor.Tensor;
 
 /** How the libraries of matrix products are called: without garbage, in graphs, every failure seen, all given back. */
+@EnabledIf("org.megabyte4j.backend.cuda.Simulator#isBuilt")
 class GemmCallsTest {
     private static final int ROWS = 9;
     private static final int IN = 16;

@@ -13,6 +13,7 @@ import java.lang.foreign.ValueLayout;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.condition.EnabledIf;
 import org.megabyte4j.ffi.CudaDriverException;
 import org.megabyte4j.ffi.CudaDriverLibrary;
 import org.megabyte4j.ffi.CudaLaunchConfig;
@@ -21,6 +22,7 @@ import org.megabyte4j.tensor.MemoryPlan;
 import org.megabyte4j.tensor.MemoryPlan.Category;
 import org.megabyte4j.tensor.Tensor;
 
+@EnabledIf("org.megabyte4j.backend.cuda.Simulator#isBuilt")
 class KernelTest {
     private CudaBackend backend;
     private MemoryPlan plan;

@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.condition.EnabledIf;
 import org.megabyte4j.backend.Recording;
 import org.megabyte4j.tensor.DType;
 import org.megabyte4j.tensor.MemoryPlan;
@@ -12,6 +13,7 @@ import org.megabyte4j.tensor.MemoryPlan.Category;
 import org.megabyte4j.tensor.Tensor;
 
 /** What measurements rest on: each way launches what it says, times are those of the work, launches are counted. */
+@EnabledIf("org.megabyte4j.backend.cuda.Simulator#isBuilt")
 class LaunchPathsTest {
     private CudaBackend backend;
 

@@ -6,6 +6,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.condition.EnabledIf;
 import org.megabyte4j.backend.Ops;
 import org.megabyte4j.backend.Recording;
 import org.megabyte4j.tensor.DType;
@@ -14,6 +15,7 @@ import org.megabyte4j.tensor.MemoryPlan.Category;
 import org.megabyte4j.tensor.Tensor;
 
 /** Three cells of a shift register: work whose every run shows. */
+@EnabledIf("org.megabyte4j.backend.cuda.Simulator#isBuilt")
 class RecordedWorkTest {
     private CudaBackend backend;
     private MemoryPlan plan;

@@ -24,10 +24,14 @@ final class Simulator {
         return CudaBackend.open(CudaDriver.load(), 0, Blas.AUTO, true);
     }
 
+    /** For classes that need it before and after each test: without it, or where a GPU is tested, they are skipped. */
+    static boolean isBuilt() {
+        return TestDevice.isSimulated() && Files.exists(SimulatedDevice.folder().resolve("libcuda.so.1"));
+    }
+
     /** Loads it, so that it can be set. Skips the test where it is not built. */
     static void load() {
-        assumeTrue(Files.exists(SimulatedDevice.folder().resolve("libcuda.so.1")),
-                "the simulated device is not built; make simulator builds it with g++");
+        assumeTrue(isBuilt(), "the simulated device is not built; make simulator builds it with g++");
         SimulatedDevice.load();
     }
 

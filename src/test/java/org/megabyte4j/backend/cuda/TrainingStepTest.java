@@ -7,6 +7,7 @@ import java.util.SplittableRandom;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.condition.EnabledIf;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.megabyte4j.backend.Backend;
@@ -22,6 +23,7 @@ import org.megabyte4j.train.TrainOptions;
 import org.megabyte4j.train.Trainer;
 
 /** A training step as the driver sees it. */
+@EnabledIf("org.megabyte4j.backend.cuda.Simulator#isBuilt")
 class TrainingStepTest {
     private static final int LENGTH = 32;
 

@@ -1,0 +1,153 @@
+package org.megabyte4j.jmh;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.ObjectMapper;
+import com.fasterxml.jackson.databind.node.MissingNode;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Collections;
+import java.util.List;
+import java.util.Locale;
+
+/**
+ * One page about a run of {@code native-build/run-checks.sh}, from what its phases left in the folder of results:
+ * {@code phases.tsv}, {@code PHASE.json} of both sides' benchmarks, {@code kernels.json}, {@code jmh.json}.
+ */
+public final class CheckTable {
+    private final Path folder;
+    private final StringBuilder text = new StringBuilder();
+
+    private CheckTable(Path folder) {
+        this.folder = folder;
+    }
+
+    /** @param args the folder; {@code table.md} is written there */
+    public static void main(String[] args) throws IOException {
+        Path folder = Path.of(args[0]);
+        Files.writeString(folder.resolve("table.md"), of(folder));
+    }
+
+    /** The page. */
+    static String of(Path folder) throws IOException {
+        CheckTable table = new CheckTable(folder);
+        table.phases();
+        table.training();
+        table.generation();
+        table.launches();
+        table.kernels();
+        return table.text.toString();
+    }
+
+    private void phases() throws IOException {
+        text.append("# Checks\n\n");
+        List<String> lines = Files.readAllLines(folder.resolve("phases.tsv"));
+        JsonNode device = lines.stream().map(line -> report(line.split("\t", -1)[0]))
+                .filter(r -> r.has("device_description")).findFirst().orElse(null);
+        if (device != null && device.path("device").asText().equals("simulated")) {
+            text.append("**From the simulated device: no time here is one of hardware.**\n\n");
+        }
+        if (device != null) {
+            text.append(device.path("device_description").asText()).append("; Java ").append(device.path("java").asText())
+                    .append("\n\n");
+        }
+        text.append("| phase | status | seconds | |\n|---|---|--:|---|\n");
+        for (String line : lines) {
+            String[] cells = line.split("\t", -1);
+            String status = cells[1].equals("ok") || cells[1].equals("skipped") ? cells[1] : "**" + cells[1] + "**";
+            text.append("| ").append(cells[0]).append(" | ").append(status).append(" | ").append(cells[2]).append(" | ")
+                    .append(cells[3]).append(" |\n");
+        }
+    }
+
+    private void training() {
+        text.append("\n## Training\n\nA step: forward, loss, backward, AdamW. The ratio is that of rates, megabyte4j's over"
+                + " PyTorch's.\n\n| dtype | side | batch x bytes | median ms | least to most | KB/s | TFLOP/s | ratio |\n"
+                + "|---|---|---|--:|---|--:|--:|--:|\n");
+        for (String dtype : new String[] {"float32", "bf16"}) {
+            JsonNode ours = report("train-" + dtype);
+            trainingRow(dtype, "megabyte4j", ours, ours);
+            trainingRow(dtype, "PyTorch, eager", report("peer-train-" + dtype), ours);
+            trainingRow(dtype, "PyTorch, compiled", report("peer-train-" + dtype + "-compiled"), ours);
+        }
+    }
+
+    private void trainingRow(String dtype, String side, JsonNode report, JsonNode ours) {
+        if (report.isMissingNode()) {
+            return;
+        }
+        List<Double> steps = sorted(report.path("step_ms"));
+        row(dtype, side, report.path("batch").asText() + " x " + report.path("seq_len").asText(),
+                number(report, "median_ms"), Report.number(steps.getFirst()) + " to " + Report.number(steps.getLast()),
+                number(report, "kb_per_s"), Report.number(report.path("gflop_per_s").asDouble() / 1e3),
+                ratio(ours, report, "kb_per_s"));
+    }
+
+    private void generation() {
+        text.append("\n## Generation\n\nGreedy, one sequence, with caches on both sides.\n\n"
+                + "| dtype | side | context | bytes/s | median ms of a byte | first byte ms | ratio |\n"
+                + "|---|---|--:|--:|--:|--:|--:|\n");
+        for (String dtype : new String[] {"float32", "bf16"}) {
+            JsonNode ours = report("generate-" + dtype);
+            generationRow(dtype, "megabyte4j", ours, ours);
+            generationRow(dtype, "PyTorch, eager", report("peer-generate-" + dtype), ours);
+        }
+    }
+
+    private void generationRow(String dtype, String side, JsonNode report, JsonNode ours) {
+        if (report.isMissingNode()) {
+            return;
+        }
+        List<Double> bytes = sorted(report.path("byte_ms"));
+        row(dtype, side, report.path("context").asText(), number(report, "bytes_per_s"),
+                Report.number(bytes.get(bytes.size() / 2)), number(report, "first_byte_ms"),
+                ratio(ours, report, "bytes_per_s"));
+    }
+
+    private void launches() throws IOException {
+        Path json = folder.resolve("jmh.json");
+        if (Files.exists(json)) {
+            text.append("\n## Launches\n\nOf one kernel that ends at once, in batches of 100.\n\n")
+                    .append(Report.table(new ObjectMapper().readTree(json.toFile())));
+        }
+    }
+
+    private void kernels() {
+        JsonNode report = report("kernels");
+        if (!report.isMissingNode()) {
+            text.append("\n## Operations\n\n").append(KernelReport.markdown(report));
+        }
+    }
+
+    private void row(String... cells) {
+        text.append("| ").append(String.join(" | ", cells)).append(" |\n");
+    }
+
+    /** What a phase left; missing where it left nothing that can be read. */
+    private JsonNode report(String phase) {
+        ObjectMapper mapper = new ObjectMapper();
+        Path file = folder.resolve(phase + ".json");
+        try {
+            return Files.exists(file) ? mapper.readTree(file.toFile()) : MissingNode.getInstance();
+        } catch (IOException e) {
+            return MissingNode.getInstance();
+        }
+    }
+
+    private static String number(JsonNode report, String field) {
+        return Report.number(report.path(field).asDouble());
+    }
+
+    private static String ratio(JsonNode ours, JsonNode other, String field) {
+        return ours == other || ours.isMissingNode() ? ""
+                : String.format(Locale.ROOT, "%.2f", ours.path(field).asDouble() / other.path(field).asDouble());
+    }
+
+    private static List<Double> sorted(JsonNode times) {
+        List<Double> values = new ArrayList<>();
+        times.forEach(time -> values.add(time.asDouble()));
+        Collections.sort(values);
+        return values.isEmpty() ? List.of(Double.NaN) : values;
+    }
+}

@@ -1,0 +1,76 @@
+package org.megabyte4j.jmh;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+class CheckTableTest {
+    @TempDir
+    Path folder;
+
+    private void write(String file, String text) throws IOException {
+        Files.writeString(folder.resolve(file), text);
+    }
+
+    @Test
+    void aPageOfWhatThePhasesLeft() throws IOException {
+        write("phases.tsv", "info\tok\t3\t\ntests\tfailed\t41\texit status 1; see logs/tests.log\n"
+                + "train-bf16\tok\t30\t\npeer-check\tskipped\t0\tno PyTorch\n");
+        write("train-bf16.json", """
+                {"device": "cuda:0", "device_description": "GPU X", "java": "25.0.1", "batch": 32, "seq_len": 2048,
+                 "step_ms": [12, 10, 11], "median_ms": 11, "kb_per_s": 6000, "gflop_per_s": 450000}""");
+        write("peer-train-bf16.json", """
+                {"batch": 32, "seq_len": 2048, "step_ms": [22, 20.5], "median_ms": 21.25, "kb_per_s": 3000,
+                 "gflop_per_s": 225000}""");
+        write("generate-bf16.json", """
+                {"context": 512, "bytes_per_s": 4000, "byte_ms": [0.3, 0.2, 0.25], "first_byte_ms": 5}""");
+        assertThat(CheckTable.of(folder)).isEqualTo("""
+                # Checks
+
+                GPU X; Java 25.0.1
+
+                | phase | status | seconds | |
+                |---|---|--:|---|
+                | info | ok | 3 |  |
+                | tests | **failed** | 41 | exit status 1; see logs/tests.log |
+                | train-bf16 | ok | 30 |  |
+                | peer-check | skipped | 0 | no PyTorch |
+
+                ## Training
+
+                A step: forward, loss, backward, AdamW. The ratio is that of rates, megabyte4j's over PyTorch's.
+
+                | dtype | side | batch x bytes | median ms | least to most | KB/s | TFLOP/s | ratio |
+                |---|---|---|--:|---|--:|--:|--:|
+                | bf16 | megabyte4j | 32 x 2048 | 11.0 | 10.0 to 12.0 | 6,000 | 450 |  |
+                | bf16 | PyTorch, eager | 32 x 2048 | 21.3 | 20.5 to 22.0 | 3,000 | 225 | 2.00 |
+
+                ## Generation
+
+                Greedy, one sequence, with caches on both sides.
+
+                | dtype | side | context | bytes/s | median ms of a byte | first byte ms | ratio |
+                |---|---|--:|--:|--:|--:|--:|
+                | bf16 | megabyte4j | 512 | 4,000 | 0.250 | 5.00 |  |
+                """);
+    }
+
+    @Test
+    void figuresOfTheSimulatedDeviceAreLabelled() throws IOException {
+        write("phases.tsv", "train-float32\tok\t3\t\n");
+        write("train-float32.json", """
+                {"device": "simulated", "device_description": "none", "java": "25", "step_ms": [1], "median_ms": 1}""");
+        assertThat(CheckTable.of(folder)).contains("**From the simulated device: no time here is one of hardware.**");
+    }
+
+    @Test
+    void halfWrittenResultsDoNotKeepTheRest() throws IOException {
+        write("phases.tsv", "train-bf16\ttimed out\t90\tafter 90 s\n");
+        write("train-bf16.json", "{\"median_ms\": 1");
+        assertThat(CheckTable.of(folder)).contains("| train-bf16 | **timed out** | 90 | after 90 s |");
+    }
+}
