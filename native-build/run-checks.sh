@@ -53,6 +53,15 @@ trap 'rm -rf "$CUDA_CACHE_PATH"' EXIT
 trap 'exit 130' INT TERM
 
 java=$here/runtime/bin/java
+# cuBLAS may lie where the loader does not look: with CUDA's toolkit, or with PyTorch. Java alone is told, since PyTorch
+# finds its own.
+libraries=${LD_LIBRARY_PATH:-}:/usr/local/cuda/lib64
+if [ "$device" = cuda ]; then
+    libraries=$libraries:$("$python" -c 'import glob, sys
+print(":".join(sorted({f.rpartition("/")[0] for p in sys.path for f in glob.glob(p + "/nvidia/*/lib/libcublasLt.so.*")})))' \
+        2>/dev/null)
+fi
+libraries=${libraries#:}
 flags="--enable-native-access=ALL-UNNAMED --sun-misc-unsafe-memory-access=allow -XX:+UseSerialGC -Xmx4g \
 -Dmegabyte4j.device=$device -Dmegabyte4j.test.device=$device -Djmh.ignoreLock=true"
 
@@ -97,7 +106,7 @@ command_phase() {
     name=$1 limit=$2 command=$3
     shift 3
     # shellcheck disable=SC2086
-    phase "$name" "$limit" "$java" $flags -cp "$here/lib/*" org.megabyte4j.cli.Main "$command" "$@"
+    phase "$name" "$limit" env LD_LIBRARY_PATH="$libraries" "$java" $flags -cp "$here/lib/*" org.megabyte4j.cli.Main "$command" "$@"
 }
 
 # Name, limit, classes (a regular expression, or "" for all of the package), then what goes before java.
@@ -105,7 +114,7 @@ test_phase() {
     name=$1 limit=$2 classes=$3
     shift 3
     # shellcheck disable=SC2086
-    phase "$name" "$limit" "$@" "$java" $flags -cp "$here/lib/*:$here/test-lib/*:$here/tests" \
+    phase "$name" "$limit" env LD_LIBRARY_PATH="$libraries" "$@" "$java" $flags -cp "$here/lib/*:$here/test-lib/*:$here/tests" \
         org.junit.platform.console.ConsoleLauncher execute --scan-classpath="$here/tests" --disable-banner \
         --disable-ansi-colors --details=tree --include-package=org.megabyte4j.backend.cuda \
         --include-classname="${classes:-.*Test}"
@@ -198,11 +207,12 @@ for wanted in $phases; do
         peer-generate-bf16) peer_phase peer-generate-bf16 60 $generate --dtype bf16 --cache ;;
         kernel-times)
             # shellcheck disable=SC2086
-            phase kernel-times 150 "$java" $flags -cp "$here/lib/*" org.megabyte4j.jmh.KernelTimes --device "$device" \
-                --sizes $sizes --replays $replays --out "$out" ;;
+            phase kernel-times 150 env LD_LIBRARY_PATH="$libraries" "$java" $flags -cp "$here/lib/*" \
+                org.megabyte4j.jmh.KernelTimes --device "$device" --sizes $sizes --replays $replays --out "$out" ;;
         launch)
             # shellcheck disable=SC2086
-            phase launch 120 "$java" $flags -cp "$here/lib/*" org.megabyte4j.jmh.Benchmarks "$out" LaunchBenchmark $jmh ;;
+            phase launch 120 env LD_LIBRARY_PATH="$libraries" "$java" $flags -cp "$here/lib/*" \
+                org.megabyte4j.jmh.Benchmarks "$out" LaunchBenchmark $jmh ;;
         memcheck|racecheck) sanitizer_phase "$wanted" ;;
         *) note "$wanted" skipped 0 "there is no such phase; the phases are $all" ;;
     esac
