@@ -14,7 +14,7 @@ minutes=9
 out=results
 python=python3
 all="info tests verify-float32 verify-bf16 train-float32 train-bf16 peer-check peer-train-float32 peer-train-bf16 \
-peer-train-bf16-compiled kernel-times generate-float32 generate-bf16 peer-generate-bf16 launch memcheck racecheck"
+kernel-times generate-float32 generate-bf16 peer-generate-bf16 launch memcheck racecheck peer-train-bf16-compiled"
 phases=$all
 while [ $# -gt 0 ]; do
     case $1 in
@@ -137,7 +137,7 @@ train="--mode train --preset benchmark --batch 32 --seq-len 2048 --steps 20 --wa
 generate="--mode generate --preset benchmark --context 512 --new-bytes 256 --warmup 64"
 sizes=benchmark
 replays=21
-jmh="-f 2"
+jmh="-f 1 -wi 3 -i 5"
 if [ "$device" = simulated ]; then
     train="--mode train --preset tiny --batch 1 --seq-len 64 --steps 1 --warmup 2"
     generate="--mode generate --preset tiny --context 9 --new-bytes 5 --warmup 1"
