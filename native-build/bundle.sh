@@ -7,9 +7,9 @@
 #
 # GOLDEN names the folder of recorded results; otherwise it is ../shared/golden. Without it the bundle has none.
 #
-# Left out, because nothing on the device needs it: OpenBLAS (the CPU backend computes products in plain Java there), the
-# Vector API's module, charts, native libraries of other systems, and JCuda's compiler of PTX. Of the recorded results,
-# those with three layers, the largest: they ask nothing of a kernel that the others do not.
+# Left out, because nothing on the device needs it: OpenBLAS (the CPU backend computes products in plain Java there),
+# the Vector API's module, charts, native libraries of other systems, and JCuda's compiler of PTX. Of the recorded
+# results, those with three layers, the largest: they ask nothing of a kernel that the others do not.
 set -eu
 cd "$(dirname "$0")/.."
 most_mib=55

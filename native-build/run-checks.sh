@@ -1,7 +1,8 @@
 #!/bin/sh
 # Checks and measures megabyte4j on this machine's GPU; part of the device bundle, see native-build/bundle.sh.
 #
-#   ./run-checks.sh [--device cuda|simulated] [--phases "info tests ..."] [--minutes 9] [--out results] [--python python3]
+#   ./run-checks.sh [--device cuda|simulated] [--phases "info tests ..."] [--minutes 9] [--out results]
+#                   [--python python3]
 #
 # Each phase has its own log, time limit and status; one that fails does not keep the others. Everything lands in the
 # folder of --out: JSON, logs, and table.md, which says it all in one page. The exit status is 1 if a phase failed.
@@ -58,7 +59,8 @@ java=$here/runtime/bin/java
 libraries=${LD_LIBRARY_PATH:-}:/usr/local/cuda/lib64
 if [ "$device" = cuda ]; then
     libraries=$libraries:$("$python" -c 'import glob, sys
-print(":".join(sorted({f.rpartition("/")[0] for p in sys.path for f in glob.glob(p + "/nvidia/*/lib/libcublasLt.so.*")})))' \
+found = [file for place in sys.path for file in glob.glob(place + "/nvidia/*/lib/libcublasLt.so.*")]
+print(":".join(sorted({file.rpartition("/")[0] for file in found})))' \
         2>/dev/null)
 fi
 libraries=${libraries#:}
@@ -106,7 +108,8 @@ command_phase() {
     name=$1 limit=$2 command=$3
     shift 3
     # shellcheck disable=SC2086
-    phase "$name" "$limit" env LD_LIBRARY_PATH="$libraries" "$java" $flags -cp "$here/lib/*" org.megabyte4j.cli.Main "$command" "$@"
+    phase "$name" "$limit" env LD_LIBRARY_PATH="$libraries" "$java" $flags -cp "$here/lib/*" \
+        org.megabyte4j.cli.Main "$command" "$@"
 }
 
 # Name, limit, classes (a regular expression, or "" for all of the package), then what goes before java.
@@ -114,7 +117,8 @@ test_phase() {
     name=$1 limit=$2 classes=$3
     shift 3
     # shellcheck disable=SC2086
-    phase "$name" "$limit" env LD_LIBRARY_PATH="$libraries" "$@" "$java" $flags -cp "$here/lib/*:$here/test-lib/*:$here/tests" \
+    phase "$name" "$limit" env LD_LIBRARY_PATH="$libraries" "$@" "$java" $flags \
+        -cp "$here/lib/*:$here/test-lib/*:$here/tests" \
         org.junit.platform.console.ConsoleLauncher execute --scan-classpath="$here/tests" --disable-banner \
         --disable-ansi-colors --details=tree --include-package=org.megabyte4j.backend.cuda \
         --include-classname="${classes:-.*Test}"
@@ -126,7 +130,8 @@ verify_phase() {
         return
     fi
     if [ "$device" = simulated ]; then
-        command_phase "$1" 120 verify "$here/golden/megabyte-one-patch" --data "$here/data" --device "$device" --dtype "$2"
+        command_phase "$1" 120 verify "$here/golden/megabyte-one-patch" --data "$here/data" --device "$device" \
+            --dtype "$2"
     else
         command_phase "$1" 120 verify "$here"/golden/* --data "$here/data" --device "$device" --dtype "$2"
     fi

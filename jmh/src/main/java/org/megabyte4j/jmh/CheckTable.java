@@ -49,8 +49,8 @@ public final class CheckTable {
             text.append("**From the simulated device: no time here is one of hardware.**\n\n");
         }
         if (device != null) {
-            text.append(device.path("device_description").asText()).append("; Java ").append(device.path("java").asText())
-                    .append("\n\n");
+            text.append(device.path("device_description").asText()).append("; Java ")
+                    .append(device.path("java").asText()).append("\n\n");
         }
         text.append("| phase | status | seconds | |\n|---|---|--:|---|\n");
         for (String line : lines) {
@@ -62,8 +62,9 @@ public final class CheckTable {
     }
 
     private void training() {
-        text.append("\n## Training\n\nA step: forward, loss, backward, AdamW. The ratio is that of rates, megabyte4j's over"
-                + " PyTorch's.\n\n| dtype | side | batch x bytes | median ms | least to most | KB/s | TFLOP/s | ratio |\n"
+        text.append("\n## Training\n\nA step: forward, loss, backward, AdamW. The ratio is that of rates,"
+                + " megabyte4j's over PyTorch's.\n\n"
+                + "| dtype | side | batch x bytes | median ms | least to most | KB/s | TFLOP/s | ratio |\n"
                 + "|---|---|---|--:|---|--:|--:|--:|\n");
         for (String dtype : new String[] {"float32", "bf16"}) {
             JsonNode ours = report("train-" + dtype);

@@ -29,13 +29,14 @@ record Cost(long bytes, double flops) {
 
     /** qkv is read, the result and its log-sum-exp are written; two products of 2 headSize for each score. */
     static Cost attention(AttentionShape shape, DType dtype) {
-        return new Cost(shape.rows() * (dtype.bytes() * (shape.packedWidth() + (long) shape.width()) + 4L * shape.heads()),
+        long elements = shape.packedWidth() + (long) shape.width();
+        return new Cost(shape.rows() * (dtype.bytes() * elements + 4L * shape.heads()),
                 4.0 * shape.headSize() * scores(shape));
     }
 
     /**
-     * qkv, the result, its log-sum-exp and its gradient are read, the gradient of qkv is written; five products for each
-     * score. Kernels that compute scores twice do more, which does not count.
+     * qkv, the result, its log-sum-exp and its gradient are read, the gradient of qkv is written; five products for
+     * each score. Kernels that compute scores twice do more, which does not count.
      */
     static Cost attentionBackward(AttentionShape shape, DType dtype) {
         return new Cost(shape.rows() * (dtype.bytes() * 2 * (shape.packedWidth() + (long) shape.width())

@@ -54,7 +54,7 @@ final class KernelCases {
         return rows + " x " + columns;
     }
 
-    // ---- elements: what is read and written, once ----------------------------------------------------------------
+    // ---- elements: what is read and written, once ------------------------------------------------------------------
 
     private void elementwise() {
         long rows = sizes.positions();
@@ -180,7 +180,7 @@ final class KernelCases {
         });
     }
 
-    // ---- LayerNorm: two statistics of 4 bytes for each row -----------------------------------------------------------
+    // ---- LayerNorm: two statistics of 4 bytes for each row ---------------------------------------------------------
 
     private void normalisations() {
         layerNorm(sizes.patches(), model.globalSize());
@@ -224,11 +224,12 @@ final class KernelCases {
         });
     }
 
-    // ---- attention ---------------------------------------------------------------------------------------------------
+    // ---- attention -------------------------------------------------------------------------------------------------
 
     private void attentions() {
         int heads = model.globalHeads();
-        attention(new AttentionShape(sizes.batch(), sizes.length() / model.patchSize(), heads, 1, model.globalHeadSize()));
+        long patches = sizes.length() / model.patchSize();
+        attention(new AttentionShape(sizes.batch(), patches, heads, 1, model.globalHeadSize()));
         for (int length : sizes.attention()) {
             attention(new AttentionShape(1, length, heads, 1, model.globalHeadSize()));
         }
@@ -257,7 +258,7 @@ final class KernelCases {
         });
     }
 
-    // ---- generation --------------------------------------------------------------------------------------------------
+    // ---- generation ------------------------------------------------------------------------------------------------
 
     private void generation() {
         int patches = (int) (sizes.length() / model.patchSize());
@@ -302,12 +303,12 @@ final class KernelCases {
             Tensor seen = p.empty(DType.I32, batch, words);
             Tensor chosen = p.empty(DType.I32, batch);
             Tensor faults = p.empty(DType.I32, batch);
-            return KernelCase.Call.of(ops -> ops.sample(logits, settings, allowed, numbers, positions, forced, seen, chosen,
-                    faults));
+            return KernelCase.Call.of(ops -> ops.sample(logits, settings, allowed, numbers, positions, forced, seen,
+                    chosen, faults));
         });
     }
 
-    // ---- loss --------------------------------------------------------------------------------------------------------
+    // ---- loss ------------------------------------------------------------------------------------------------------
 
     private void loss() {
         long rows = sizes.positions();
@@ -329,7 +330,7 @@ final class KernelCases {
         });
     }
 
-    // ---- optimisers, over all parameters: 4 bytes each of parameters, gradients, moments --------------------------------
+    // ---- optimisers, over all parameters: 4 bytes each of parameters, gradients, moments ---------------------------
 
     private void optimisers() {
         ParameterLayout layout = ModelLayout.of(model);
@@ -350,8 +351,8 @@ final class KernelCases {
             Arenas of = new Arenas(p, count, copy > 0);
             Tensor first = p.empty(count);
             Tensor second = p.empty(count);
-            return KernelCase.Call.of(ops -> ops.adamW(adam, layout, decays, of.scalars, of.clip, of.parameters, of.copy,
-                    of.gradients, first, second));
+            return KernelCase.Call.of(ops -> ops.adamW(adam, layout, decays, of.scalars, of.clip, of.parameters,
+                    of.copy, of.gradients, first, second));
         });
         var factored = new Ops.AdafactorSettings(1e-30f, 1e-3f, 1, true, 0.1f, false);
         add("adafactor", words + ", clipped", Cost.each(count, 20 + copy, 12), p -> {

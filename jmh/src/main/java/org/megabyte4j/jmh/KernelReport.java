@@ -61,8 +61,8 @@ final class KernelReport {
                 .append(number(report.path("copy_gb_per_s"))).append(" GB/s (read and written), product in float32 ")
                 .append(number(report.path("product_float32_tflop_per_s"))).append(" TFLOP/s, in bf16 ")
                 .append(number(report.path("product_bf16_tflop_per_s"))).append(" TFLOP/s.\n\n")
-                .append("| operation | shape | dtype | launches | median µs | least to most | GB/s | TFLOP/s | roofline µs |"
-                        + " bound by | % of roofline |\n|---|---|---|--:|--:|---|--:|--:|--:|---|--:|\n");
+                .append("| operation | shape | dtype | launches | median µs | least to most | GB/s | TFLOP/s |"
+                        + " roofline µs | bound by | % of roofline |\n|---|---|---|--:|--:|---|--:|--:|--:|---|--:|\n");
         for (JsonNode row : report.path("operations")) {
             text.append("| ").append(row.path("operation").asText()).append(" | ").append(row.path("shape").asText())
                     .append(" | ").append(row.path("dtype").asText());
@@ -73,12 +73,14 @@ final class KernelReport {
             }
             text.append(" | ").append(row.path("launches").asLong())
                     .append(" | ").append(number(row.path("median_us")))
-                    .append(" | ").append(number(row.path("least_us"))).append(" to ").append(number(row.path("most_us")))
+                    .append(" | ").append(number(row.path("least_us")))
+                    .append(" to ").append(number(row.path("most_us")))
                     .append(" | ").append(number(row.path("gb_per_s")))
                     .append(" | ").append(number(row.path("tflop_per_s")))
                     .append(" | ").append(number(row.path("floor_us")))
                     .append(" | ").append(row.path("bound").asText())
-                    .append(" | ").append(String.format(Locale.ROOT, "%.0f", row.path("percent_of_roofline").asDouble()))
+                    .append(" | ")
+                    .append(String.format(Locale.ROOT, "%.0f", row.path("percent_of_roofline").asDouble()))
                     .append(" |\n");
         }
         return text.toString();

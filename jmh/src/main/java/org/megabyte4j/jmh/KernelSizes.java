@@ -19,8 +19,8 @@ import org.megabyte4j.model.Presets;
 record KernelSizes(MegabyteConfig model, long batch, long length, List<Integer> attention, int context, long rotation,
         long copyBytes, int product) {
     /** Those of the preset {@code benchmark}, batch 32. The rotation is more than the second-level cache of any GPU. */
-    static final KernelSizes BENCHMARK = new KernelSizes(Presets.named("benchmark"), 32, 2048, List.of(4096, 16384), 16384,
-            256L << 20, 1L << 30, 8192);
+    static final KernelSizes BENCHMARK = new KernelSizes(Presets.named("benchmark"), 32, 2048, List.of(4096, 16384),
+            16384, 256L << 20, 1L << 30, 8192);
 
     /** For the simulated device, which only shows that everything runs. */
     static final KernelSizes TINY = new KernelSizes(Presets.named("tiny"), 1, 64, List.of(20), 40, 1, 1 << 16, 32);

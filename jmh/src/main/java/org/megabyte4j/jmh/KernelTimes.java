@@ -12,7 +12,7 @@ import picocli.CommandLine;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Option;
 
-/** Times every operation on a GPU, beside what that GPU could do at best; writes {@code kernels.json} and {@code .md}. */
+/** Times every operation on a GPU, beside what that could do at best; writes {@code kernels.json} and {@code .md}. */
 @Command(name = "kernel-times", mixinStandardHelpOptions = true, description = "Times every operation on a GPU.")
 public final class KernelTimes implements Callable<Integer> {
     @Option(names = "--device", defaultValue = "cuda", description = "cuda or simulated; default ${DEFAULT-VALUE}.")
@@ -25,7 +25,8 @@ public final class KernelTimes implements Callable<Integer> {
     @Option(names = "--only", defaultValue = "", description = "Operations whose names contain this; default all.")
     private String only;
 
-    @Option(names = "--replays", defaultValue = "21", description = "How often each is timed; default ${DEFAULT-VALUE}.")
+    @Option(names = "--replays", defaultValue = "21",
+            description = "How often each is timed; default ${DEFAULT-VALUE}.")
     private int replays;
 
     @Option(names = "--out", defaultValue = ".", description = "Folder of the results.")
@@ -70,7 +71,8 @@ public final class KernelTimes implements Callable<Integer> {
     /** After each case, so that a run that is cut off keeps what it has. */
     private void write(KernelReport report) throws IOException {
         Files.createDirectories(out);
-        new ObjectMapper().writerWithDefaultPrettyPrinter().writeValue(out.resolve("kernels.json").toFile(), report.json());
+        new ObjectMapper().writerWithDefaultPrettyPrinter()
+                .writeValue(out.resolve("kernels.json").toFile(), report.json());
         Files.writeString(out.resolve("kernels.md"), KernelReport.markdown(report.json()));
     }
 }

@@ -18,13 +18,14 @@ import org.openjdk.jmh.annotations.TearDown;
 import org.openjdk.jmh.annotations.Warmup;
 
 /**
- * What one launch of a kernel that ends at once costs: through JCuda, through Panama, and as a node of a replayed graph.
- * An invocation is a batch of {@value LaunchPaths#GRAPH_LAUNCHES}, fewer than the driver's queue takes. The first three
- * are the host's time: waiting for the GPU comes between invocations and is not measured (a batch takes so much longer
+ * What one launch of a kernel that ends at once costs: through JCuda, through Panama, and as a node of a replayed
+ * graph. An invocation is a batch of {@value LaunchPaths#GRAPH_LAUNCHES}, fewer than the driver's queue takes. The
+ * first three are the host's time: waiting for the GPU comes between invocations and is not measured (a batch takes so much longer
  * than a reading of the clock that {@link Level#Invocation} does no harm). The others include the GPU's: they end when
  * the batch is done.
  *
- * <p>It runs on the GPU, or with {@code -Dmegabyte4j.device=simulated} where there is none, which only shows that it runs.
+ * <p>It runs on the GPU, or with {@code -Dmegabyte4j.device=simulated} where there is none, which only shows that it
+ * runs.
  */
 @State(Scope.Thread)
 @BenchmarkMode(Mode.AverageTime)

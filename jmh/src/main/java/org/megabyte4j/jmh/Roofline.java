@@ -29,13 +29,14 @@ record Roofline(double bytesPerSecond, Map<DType, Double> flopsPerSecond) {
     }
 
     private static double arithmetic(KernelTimer timer, int size, DType dtype) {
-        KernelCase product = new KernelCase("linear", size + " cubed", dtype, Cost.product(size, size, size, 0, dtype), p -> {
+        Cost cost = Cost.product(size, size, size, 0, dtype);
+        KernelCase product = new KernelCase("linear", size + " cubed", dtype, cost, p -> {
             Tensor x = p.values(dtype, size, size);
             Tensor weight = p.values(dtype, size, size);
             Tensor out = p.empty(dtype, size, size);
             return KernelCase.Call.of(ops -> ops.linear(x, weight, null, null, out));
         });
-        return rate(product.cost().flops(), timer.time(product));
+        return rate(cost.flops(), timer.time(product));
     }
 
     private static double rate(double amount, KernelTimer.Timing timing) {

@@ -32,7 +32,8 @@ class KernelTimesTest {
     @BeforeAll
     static void findTheSimulatedDevice() {
         if (System.getProperty("megabyte4j.simulator") == null) {
-            System.setProperty("megabyte4j.simulator", Path.of("../native-build/out/simulator").toAbsolutePath().toString());
+            System.setProperty("megabyte4j.simulator",
+                    Path.of("../native-build/out/simulator").toAbsolutePath().toString());
         }
     }
 
@@ -46,8 +47,8 @@ class KernelTimesTest {
     @Test
     void everyOperationRunsOnTheSimulatedDevice() throws IOException {
         requireSimulator();
-        int status = new CommandLine(new KernelTimes()).execute("--device", "simulated", "--sizes", "tiny", "--replays", "2",
-                "--out", folder.toString());
+        int status = new CommandLine(new KernelTimes()).execute("--device", "simulated", "--sizes", "tiny", "--replays",
+                "2", "--out", folder.toString());
         JsonNode report = new ObjectMapper().readTree(folder.resolve("kernels.json").toFile());
         for (JsonNode row : report.path("operations")) {
             assertThat(row.path("failure").asText()).as(row.toString()).isEmpty();
@@ -83,7 +84,8 @@ class KernelTimesTest {
         assertThat(Cost.product(2, 3, 5, 7, DType.F32)).isEqualTo(new Cost(4 * (6 + 15 + 10 + 7), 60));
         assertThat(Cost.weightGradient(2, 3, 5, DType.BF16)).isEqualTo(new Cost(2 * 2 * 8 + 8 * 20, 60));
         // 15 positions in the cache and the new one: 16 keys and values in all.
-        assertThat(Cost.cachedAttention(new AttentionShape(1, 1, 2, 1, 4), 15, DType.F32).flops()).isEqualTo(4.0 * 4 * 2 * 16);
+        assertThat(Cost.cachedAttention(new AttentionShape(1, 1, 2, 1, 4), 15, DType.F32).flops())
+                .isEqualTo(4.0 * 4 * 2 * 16);
     }
 
     @Test
@@ -102,8 +104,8 @@ class KernelTimesTest {
         System.setProperty("megabyte4j.device", "simulated");
         try {
             assertThat(new Runner(new OptionsBuilder().include("LaunchBenchmark").forks(0).warmupIterations(0)
-                    .measurementIterations(1).measurementTime(TimeValue.milliseconds(1)).shouldFailOnError(true).build())
-                    .run()).hasSize(6);
+                    .measurementIterations(1).measurementTime(TimeValue.milliseconds(1)).shouldFailOnError(true)
+                    .build()).run()).hasSize(6);
         } finally {
             System.clearProperty("megabyte4j.device");
         }
