@@ -75,9 +75,10 @@ Outcome BlockRunner::run(const Kernel& of, void* const* with, const LaunchShape&
     current = nullptr;
 
     for (int i = 0; i < threads; i++) {
-        if (fibers[i].stack.bottom != nullptr) give_back_stack(fibers[i]);
+        if (fibers[i].stack.bottom == nullptr) continue;    // all of them, but after a fault
+        allow_access(fibers[i].stack.bottom, fibers[i].stack.size);
+        give_back_stack(fibers[i]);
     }
-    allow_access(dynamic_region, dynamic_capacity);
     return outcome;
 }
 
@@ -86,9 +87,13 @@ void BlockRunner::prepare(const LaunchShape& shape, uint3 index) {
     char* dynamic = dynamic_region + dynamic_capacity - bytes;    // so that it ends where access ends
     block = {index, shape.block, shape.grid, dynamic};
     find_static_shared(*kernel, &static_shared, &static_shared_size);
-    poison_shared(bytes);
-    forbid_access(dynamic_region, static_cast<size_t>(dynamic - dynamic_region));
-    forbid_access(dynamic + shape.dynamic_shared, bytes - shape.dynamic_shared);
+    if (dynamic_size != shape.dynamic_shared) {
+        dynamic_size = shape.dynamic_shared;
+        forbid_access(dynamic_region, static_cast<size_t>(dynamic - dynamic_region));
+        allow_access(dynamic, dynamic_size);
+    }
+    poison_shared(dynamic_size);
+    forbid_access(dynamic + dynamic_size, bytes - dynamic_size);
 
     threads = static_cast<int>(shape.block.x * shape.block.y * shape.block.z);
     live = threads;
@@ -169,7 +174,6 @@ void BlockRunner::start(Fiber& fiber) {
         fiber.stack = stacks.back();
         stacks.pop_back();
     }
-    allow_access(fiber.stack.bottom, fiber.stack.size);    // frames that a fault left behind
     fiber.context = make_context(fiber.stack, fiber_main);
     fiber.fake_stack = nullptr;
 }

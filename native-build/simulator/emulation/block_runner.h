@@ -145,6 +145,7 @@ private:
 
     char* dynamic_region = nullptr;
     size_t dynamic_capacity = 0;
+    size_t dynamic_size = SIZE_MAX;   // of the last block, and what may be accessed
     Stack emergency_stack;
     int signal_number = 0;
     const void* signal_address = nullptr;

@@ -64,16 +64,22 @@ struct Gate::State {
     std::mutex lock;
     std::condition_variable changed;
     bool open = false;
-    bool passed = false;
+    bool ended = false;
 };
 
-Gate::Gate(CUstream stream) : state(new State()) { CHECK_OK(cuLaunchHostFunc(stream, wait, state)); }
+// Work that is dropped behind a fault ends too, without having waited.
+Gate::Gate(CUstream stream) : state(new State()) { CHECK_OK(simulatorEnqueue(stream, wait, state, end)); }
 
 void Gate::wait(void* gate) {
     auto* state = static_cast<State*>(gate);
     std::unique_lock<std::mutex> guard(state->lock);
     state->changed.wait(guard, [&] { return state->open; });
-    state->passed = true;
+}
+
+void Gate::end(void* gate) {
+    auto* state = static_cast<State*>(gate);
+    std::unique_lock<std::mutex> guard(state->lock);
+    state->ended = true;
     state->changed.notify_all();
 }
 
@@ -87,7 +93,7 @@ Gate::~Gate() {
     open();
     {
         std::unique_lock<std::mutex> guard(state->lock);
-        state->changed.wait(guard, [&] { return state->passed; });
+        state->changed.wait(guard, [&] { return state->ended; });
     }
     delete state;
 }

@@ -38,6 +38,7 @@ public:
 
 private:
     static void wait(void* gate);
+    static void end(void* gate);
     struct State;
     State* state;
 };
