@@ -85,6 +85,7 @@ TEST(eventsOrderStreamsAndTellTime) {
     CHECK_RESULT(cuEventElapsedTime(&milliseconds, before, after), INVALID_HANDLE);
     CHECK_OK(cuEventQuery(before));
     CHECK_OK(cuEventRecord(before, w.one));
+    CHECK_OK(cuEventSynchronize(before));
     {
         Gate gate(w.one);
         CHECK_OK(cuEventRecord(after, w.one));
