@@ -33,6 +33,7 @@ BlockRunner::BlockRunner() : fibers(new Fiber[MAX_THREADS]()) {
     void* mapped = mmap(nullptr, dynamic_capacity + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (mapped == MAP_FAILED) throw std::bad_alloc();
     dynamic_region = static_cast<char*>(mapped);
+    allow_access(dynamic_region, dynamic_capacity);    // marks of what lay there before
     mprotect(dynamic_region + dynamic_capacity, page, PROT_NONE);
     emergency_stack = make_stack(0);
     prepare_thread_for_signals();

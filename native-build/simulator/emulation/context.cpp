@@ -13,6 +13,8 @@
 #include <ucontext.h>
 #endif
 
+#include "sanitizer.h"
+
 namespace emulation {
 namespace {
 
@@ -30,6 +32,7 @@ Stack make_stack(size_t index) {
     void* mapped = mmap(nullptr, STACK_BYTES + page(), PROT_READ | PROT_WRITE,
                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (mapped == MAP_FAILED || mprotect(mapped, page(), PROT_NONE) != 0) throw std::bad_alloc();
+    allow_access(mapped, STACK_BYTES + page());    // where another thread's stack has lain, its marks may be left
     return {static_cast<char*>(mapped) + page(), STACK_BYTES, index % 16 * 256};
 }
 
