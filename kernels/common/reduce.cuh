@@ -24,6 +24,17 @@ __device__ __forceinline__ T warp_max(T value) {
     return value;
 }
 
+// Over the four lanes that share a row of an mma accumulator; each gets the result.
+__device__ __forceinline__ float quad_sum(float value) {
+    value += __shfl_xor_sync(ALL_LANES, value, 1);
+    return value + __shfl_xor_sync(ALL_LANES, value, 2);
+}
+
+__device__ __forceinline__ float quad_max(float value) {
+    value = max(value, __shfl_xor_sync(ALL_LANES, value, 1));
+    return max(value, __shfl_xor_sync(ALL_LANES, value, 2));
+}
+
 // Over a one-dimensional block of THREADS threads, all of which call it; every thread gets the result. Warps are added
 // in the order of their index. May be called again at once: the first barrier waits for readers of the last result.
 template <int THREADS, class T>

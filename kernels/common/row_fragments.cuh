@@ -15,6 +15,7 @@
 #pragma once
 
 #include "mma.cuh"
+#include "reduce.cuh"
 #include "transpose.cuh"
 
 using Chunk = Pack<unsigned, 4>;
@@ -65,15 +66,4 @@ __device__ __forceinline__ float dot_chunk(const Chunk& a, const Chunk& b) {
         sum = __fmaf_rn(high_bf16(a[word]), high_bf16(b[word]), sum);
     }
     return sum;
-}
-
-// Over the four lanes of a row; each gets the result.
-__device__ __forceinline__ float quad_sum(float value) {
-    value += __shfl_xor_sync(ALL_LANES, value, 1);
-    return value + __shfl_xor_sync(ALL_LANES, value, 2);
-}
-
-__device__ __forceinline__ float quad_max(float value) {
-    value = max(value, __shfl_xor_sync(ALL_LANES, value, 1));
-    return max(value, __shfl_xor_sync(ALL_LANES, value, 2));
 }

@@ -5,20 +5,11 @@
 
 #pragma once
 
+#include "../common/reduce.cuh"
 #include "geometry.cuh"
 
 // Below any score; finite, so that no difference of two of them is NaN.
 constexpr float NO_SCORE = -1e30f;
-
-__device__ __forceinline__ float quad_sum(float x) {
-    x += __shfl_xor_sync(ALL_LANES, x, 1);
-    return x + __shfl_xor_sync(ALL_LANES, x, 2);
-}
-
-__device__ __forceinline__ float quad_max(float x) {
-    x = fmaxf(x, __shfl_xor_sync(ALL_LANES, x, 1));
-    return fmaxf(x, __shfl_xor_sync(ALL_LANES, x, 2));
-}
 
 // What a lane needs of its row of scores.
 struct Row {

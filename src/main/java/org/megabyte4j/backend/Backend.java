@@ -139,6 +139,18 @@ public interface Backend extends AutoCloseable {
         write(to, MemorySegment.ofArray(values));
     }
 
+    /**
+     * For backends: whether host memory is what a tensor's elements take.
+     *
+     * @throws IllegalArgumentException if it is more or less
+     */
+    static void checkSize(Tensor tensor, MemorySegment host) {
+        if (host.byteSize() != tensor.bytes()) {
+            throw new IllegalArgumentException(host.byteSize() + " bytes do not fit a tensor of " + tensor.bytes()
+                    + " bytes, " + tensor);
+        }
+    }
+
     private static void require(Tensor tensor, DType dtype) {
         if (tensor.dtype() != dtype) {
             throw new IllegalArgumentException("a tensor of " + dtype + " is needed, this one is " + tensor);

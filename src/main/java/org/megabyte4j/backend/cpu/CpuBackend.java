@@ -117,21 +117,14 @@ public final class CpuBackend implements Backend {
 
     @Override
     public void write(Tensor to, MemorySegment from) {
-        checkSize(to, from);
+        Backend.checkSize(to, from);
         CpuTensors.segment(to).copyFrom(from);
     }
 
     @Override
     public void read(Tensor from, MemorySegment to) {
-        checkSize(from, to);
+        Backend.checkSize(from, to);
         to.copyFrom(CpuTensors.segment(from));
-    }
-
-    private static void checkSize(Tensor tensor, MemorySegment host) {
-        if (host.byteSize() != tensor.bytes()) {
-            throw new IllegalArgumentException(host.byteSize() + " bytes do not fit a tensor of " + tensor.bytes()
-                    + " bytes, " + tensor);
-        }
     }
 
     @Override

@@ -146,26 +146,24 @@ public final class CudaBackend implements Backend {
 
     @Override
     public void write(Tensor to, MemorySegment from) {
-        checkSize(to, from);
+        Backend.checkSize(to, from);
         upload.send(from, to);
     }
 
     @Override
     public void read(Tensor from, MemorySegment to) {
-        checkSize(from, to);
+        Backend.checkSize(from, to);
         download.fetch(from, to);
     }
 
-    private static void checkSize(Tensor tensor, MemorySegment host) {
-        if (host.byteSize() != tensor.bytes()) {
-            throw new IllegalArgumentException(host.byteSize() + " bytes do not fit a tensor of " + tensor.bytes()
-                    + " bytes, " + tensor);
-        }
+    /** The types in which there are kernels for everything. */
+    static boolean computesIn(DType dtype) {
+        return dtype == DType.F32 || dtype == DType.BF16;
     }
 
     @Override
     public boolean supports(DType dtype) {
-        return dtype == DType.F32 || dtype == DType.BF16;
+        return computesIn(dtype);
     }
 
     @Override

@@ -27,7 +27,7 @@ final class CudaWorkspaceMeter extends ShapeChecks {
 
     @Override
     protected boolean computesIn(DType dtype) {
-        return dtype == DType.F32 || dtype == DType.BF16;
+        return CudaBackend.computesIn(dtype);
     }
 
     private void need(long wanted) {
