@@ -3,7 +3,6 @@ package org.megabyte4j.backend.cpu;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
-import java.util.Arrays;
 import java.util.Map;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.AfterAll;
@@ -13,6 +12,7 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
 import org.junit.jupiter.params.provider.ValueSource;
 import org.megabyte4j.backend.Comparison;
+import org.megabyte4j.backend.CrossEntropyWork;
 import org.megabyte4j.tensor.Tensor;
 
 /** Softmax cross entropy against double precision, on every provider. */
@@ -43,20 +43,8 @@ class CrossEntropyTest {
     @MethodSource("sizes")
     void lossAndGradientLeaveThePaddingOut(Sizes s) {
         for (int ignored : new int[] {0, s.vocabulary - 1, -100}) {
-            Comparison.check(backends.all(), TOLERANCE, t -> {
-                Tensor logits = t.normal(3, s.rows, s.vocabulary);
-                Tensor inPlace = t.changed("gradient on the logits", t.normal(3, s.rows, s.vocabulary));
-                Tensor targets = t.ids(s.vocabulary, s.rows);
-                Tensor count = t.ints(-1);
-                Tensor loss = t.changed("loss", t.zeros(1));
-                Tensor gradient = t.result("gradient", s.rows, s.vocabulary);
-                return ops -> {
-                    ops.countTargets(targets, ignored, count);
-                    ops.softmaxCrossEntropy(logits, targets, ignored, count, loss, null, 1);
-                    ops.softmaxCrossEntropy(logits, targets, ignored, count, loss, gradient, 1);
-                    ops.softmaxCrossEntropy(inPlace, targets, ignored, count, loss, inPlace, 0.25f);
-                };
-            });
+            Comparison.check(backends.all(), TOLERANCE,
+                    CrossEntropyWork.lossAndGradient(s.rows, s.vocabulary, ignored));
         }
     }
 
@@ -111,25 +99,7 @@ class CrossEntropyTest {
     @ParameterizedTest
     @ValueSource(floats = {1e-30f, 88, 104, 1e4f, 1e38f})
     void extremeLogits(float size) {
-        float[] values = new float[5 * 21];
-        Arrays.fill(values, 0, 21, size);
-        Arrays.fill(values, 21, 42, -size);
-        for (int i = 42; i < 63; i++) {
-            values[i] = i % 2 == 0 ? size : -size;
-        }
-        values[63 + 4] = size;
-        values[84 + 4] = -size;
-        Comparison.check(backends.all(), TOLERANCE, t -> {
-            Tensor logits = t.values(values, 5, 21);
-            Tensor targets = t.ints(0, 20, 1, 4, 4);
-            Tensor count = t.ints(-1);
-            Tensor loss = t.changed("loss", t.zeros(1));
-            Tensor gradient = t.result("gradient", 5, 21);
-            return ops -> {
-                ops.countTargets(targets, -1, count);
-                ops.softmaxCrossEntropy(logits, targets, -1, count, loss, gradient, 1);
-            };
-        });
+        Comparison.check(backends.all(), TOLERANCE, CrossEntropyWork.extremeLogits(size));
     }
 
     @ParameterizedTest

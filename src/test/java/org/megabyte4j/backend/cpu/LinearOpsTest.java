@@ -6,7 +6,7 @@ import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
 import org.megabyte4j.backend.Comparison;
-import org.megabyte4j.tensor.Tensor;
+import org.megabyte4j.backend.LinearWork;
 
 /** Linear layers against double precision, on every provider. */
 class LinearOpsTest {
@@ -37,72 +37,24 @@ class LinearOpsTest {
     @ParameterizedTest
     @MethodSource("sizes")
     void forwardWithAndWithoutBiasAndAddend(Sizes s) {
-        Comparison.check(backends.all(), TOLERANCE, t -> {
-            Tensor x = t.random(s.rows, s.in);
-            Tensor weight = t.random(s.out, s.in);
-            Tensor bias = t.random(s.out);
-            Tensor addend = t.random(s.rows, s.out);
-            Tensor plain = t.result("plain", s.rows, s.out);
-            Tensor biased = t.result("with bias", s.rows, s.out);
-            Tensor added = t.result("with addend", s.rows, s.out);
-            Tensor both = t.result("with both", s.rows, s.out);
-            Tensor inPlace = t.changed("in place", s.rows, s.out);
-            Tensor inPlaceBiased = t.changed("in place with bias", s.rows, s.out);
-            return ops -> {
-                ops.linear(x, weight, null, null, plain);
-                ops.linear(x, weight, bias, null, biased);
-                ops.linear(x, weight, null, addend, added);
-                ops.linear(x, weight, bias, addend, both);
-                ops.linear(x, weight, null, inPlace, inPlace);
-                ops.linear(x, weight, bias, inPlaceBiased, inPlaceBiased);
-            };
-        });
+        Comparison.check(backends.all(), TOLERANCE, LinearWork.forward(s.rows, s.in, s.out));
     }
 
     @ParameterizedTest
     @MethodSource("sizes")
     void gelu(Sizes s) {
-        Comparison.check(backends.all(), TOLERANCE, t -> {
-            Tensor x = t.random(s.rows, s.in);
-            Tensor weight = t.normal(1 / Math.sqrt(s.in), s.out, s.in);
-            Tensor bias = t.random(s.out);
-            Tensor preActivation = t.result("pre-activation", s.rows, s.out);
-            Tensor activated = t.result("activated", s.rows, s.out);
-            return ops -> ops.linearGelu(x, weight, bias, preActivation, activated);
-        });
+        Comparison.check(backends.all(), TOLERANCE, LinearWork.gelu(s.rows, s.in, s.out));
     }
 
     @ParameterizedTest
     @MethodSource("sizes")
     void inputGradientReplacesOrAdds(Sizes s) {
-        Comparison.check(backends.all(), TOLERANCE, t -> {
-            Tensor dOut = t.random(s.rows, s.out);
-            Tensor weight = t.random(s.out, s.in);
-            Tensor addend = t.random(s.rows, s.in);
-            Tensor plain = t.result("plain", s.rows, s.in);
-            Tensor added = t.result("with addend", s.rows, s.in);
-            Tensor inPlace = t.changed("in place", s.rows, s.in);
-            return ops -> {
-                ops.linearInputGradient(dOut, weight, null, plain);
-                ops.linearInputGradient(dOut, weight, addend, added);
-                ops.linearInputGradient(dOut, weight, inPlace, inPlace);
-            };
-        });
+        Comparison.check(backends.all(), TOLERANCE, LinearWork.inputGradient(s.rows, s.in, s.out));
     }
 
     @ParameterizedTest
     @MethodSource("sizes")
     void weightAndBiasGradientsAreAddedToWhatIsThere(Sizes s) {
-        Comparison.check(backends.all(), TOLERANCE, t -> {
-            Tensor x = t.random(s.rows, s.in);
-            Tensor dOut = t.random(s.rows, s.out);
-            Tensor dWeight = t.changed("dWeight", s.out, s.in);
-            Tensor alone = t.changed("dWeight without bias", s.out, s.in);
-            Tensor dBias = t.changed("dBias", s.out);
-            return ops -> {
-                ops.linearWeightGradient(x, dOut, dWeight, dBias);
-                ops.linearWeightGradient(x, dOut, alone, null);
-            };
-        });
+        Comparison.check(backends.all(), TOLERANCE, LinearWork.weightGradient(s.rows, s.in, s.out));
     }
 }

@@ -10,6 +10,7 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
 import org.junit.jupiter.params.provider.ValueSource;
 import org.megabyte4j.backend.ByteShift;
+import org.megabyte4j.backend.EmbeddingWork;
 import org.megabyte4j.tensor.DType;
 import org.megabyte4j.tensor.Tensor;
 
@@ -31,44 +32,13 @@ class EmbeddingKernelsTest {
     @ParameterizedTest
     @MethodSource("cases")
     void forwardWithAndWithoutPositionsAndAddend(Case c) {
-        int rows = c.batch * c.length;
-        int padId = c.vocabulary - 1;
-        KernelComparison.check(t -> {
-            Tensor ids = t.ids(c.vocabulary, c.batch, c.length);
-            Tensor table = t.random(c.vocabulary, c.dim);
-            Tensor positions = t.random(c.length + 2, c.dim);
-            Tensor addend = t.random(rows, c.dim);
-            Tensor plain = t.result("plain", rows, c.dim);
-            Tensor positioned = t.result("with positions", rows, c.dim);
-            Tensor added = t.result("with addend", rows, c.dim);
-            Tensor both = t.result("with both", rows, c.dim);
-            Tensor inPlace = t.changed("in place", rows, c.dim);
-            Tensor bothInPlace = t.changed("in place with positions", rows, c.dim);
-            return ops -> {
-                ops.embed(ids, c.shift, padId, table, null, null, plain);
-                ops.embed(ids, c.shift, padId, table, positions, null, positioned);
-                ops.embed(ids, c.shift, padId, table, null, addend, added);
-                ops.embed(ids, c.shift, padId, table, positions, addend, both);
-                ops.embed(ids, c.shift, padId, table, null, inPlace, inPlace);
-                ops.embed(ids, c.shift, padId, table, positions, bothInPlace, bothInPlace);
-            };
-        });
+        KernelComparison.check(EmbeddingWork.forward(c.batch, c.length, c.vocabulary, c.dim, c.shift));
     }
 
     @ParameterizedTest
     @MethodSource("cases")
     void gradientsAreAddedToWhatIsThere(Case c) {
-        KernelComparison.check(t -> {
-            Tensor ids = t.ids(c.vocabulary, c.batch, c.length);
-            Tensor dOut = t.random(c.batch * c.length, c.dim);
-            Tensor dTable = t.float32Changed("dTable", c.vocabulary, c.dim);
-            Tensor alone = t.float32Changed("dTable without positions", c.vocabulary, c.dim);
-            Tensor dPositions = t.float32Changed("dPositions", c.length + 2, c.dim);
-            return ops -> {
-                ops.embedBackward(ids, c.shift, 0, dOut, dTable, dPositions);
-                ops.embedBackward(ids, c.shift, 0, dOut, alone, null);
-            };
-        });
+        KernelComparison.check(EmbeddingWork.backward(c.batch, c.length, c.vocabulary, c.dim, c.shift));
     }
 
     /** Runs of one id that begin and end on the borders of tiles and chunks, one before and one after. */
