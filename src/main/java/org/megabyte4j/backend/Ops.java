@@ -87,6 +87,31 @@ public interface Ops {
      */
     void geluBackward(Tensor preActivation, Tensor dActivated, Tensor dX, Tensor activated);
 
+    /**
+     * A feed-forward layer at once, {@code out = x + contract(gelu(expand(norm(x))))}; only where {@link Fusion} says
+     * so. With {@code x} all that backward needs are the statistics.
+     *
+     * @param x    {@code [rows, dim]}
+     * @param out  {@code [rows, dim]}
+     * @param mean F32 {@code [rows]}
+     * @param rstd F32 {@code [rows]}, as {@link #layerNorm} gives them
+     */
+    default void feedForward(FeedForwardParameters weights, Tensor x, Tensor out, Tensor mean, Tensor rstd) {
+        throw new UnsupportedOperationException("feed-forward layers are computed step by step here");
+    }
+
+    /**
+     * Backward of {@link #feedForward}, which computes what is between its matrices again. The gradients of vectors are
+     * added to, those of the matrices are left to the caller: {@code factors} gets what they are products of.
+     *
+     * @param d         {@code [rows, dim]}: the gradient of the result, replaced by that of {@code x}
+     * @param gradients of the parameters, F32
+     */
+    default void feedForwardBackward(FeedForwardParameters weights, Tensor x, Tensor mean, Tensor rstd, Tensor d,
+            FeedForwardFactors factors, FeedForwardParameters gradients) {
+        throw new UnsupportedOperationException("feed-forward layers are computed step by step here");
+    }
+
     // ---- LayerNorm --------------------------------------------------------------------------------------------
 
     /** PyTorch's default epsilon, which the reference uses. */

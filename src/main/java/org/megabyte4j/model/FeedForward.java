@@ -4,7 +4,7 @@ import org.megabyte4j.backend.Ops;
 import org.megabyte4j.tensor.Tensor;
 
 /** {@code x + contract(gelu(expand(norm(x))))}, four times as wide inside. */
-final class FeedForward {
+final class FeedForward implements Block {
     private final LayerNorm norm;
     private final Linear expand;
     private final Linear contract;
@@ -30,7 +30,14 @@ final class FeedForward {
         dHidden = activated;
     }
 
-    Tensor forward(Ops ops, Tensor x) {
+    /** At once where the backend does that, else step by step. */
+    static Block of(GraphBuilder graph, String name, long rows, long dim) {
+        return graph.fusion().feedForward(graph.dtype(), dim, 4 * dim).isThere()
+                ? new FusedFeedForward(graph, name, rows, dim) : new FeedForward(graph, name, rows, dim);
+    }
+
+    @Override
+    public Tensor forward(Ops ops, Tensor x) {
         this.x = x;
         norm.forward(ops, x, normed);
         expand.forwardGelu(ops, normed, hidden, activated);
@@ -38,8 +45,8 @@ final class FeedForward {
         return out;
     }
 
-    /** @param d gradient of the result; becomes the gradient of {@code x} */
-    void backward(Ops ops, Tensor d) {
+    @Override
+    public void backward(Ops ops, Tensor d) {
         contract.backwardInput(ops, d, null, dHidden);
         ops.geluBackward(hidden, dHidden, dHidden, hidden);
         contract.backwardWeights(ops, hidden, d);

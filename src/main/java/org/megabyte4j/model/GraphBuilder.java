@@ -1,5 +1,6 @@
 package org.megabyte4j.model;
 
+import org.megabyte4j.backend.Fusion;
 import org.megabyte4j.tensor.DType;
 import org.megabyte4j.tensor.MemoryPlan;
 import org.megabyte4j.tensor.Tensor;
@@ -12,12 +13,21 @@ final class GraphBuilder {
     private final Parameters parameters;
     private final Tensor gradients;
     private final MemoryPlan plan;
+    private final Fusion fusion;
 
-    /** @param gradients arena that mirrors the parameters, or null for a graph that only runs forward */
-    GraphBuilder(Parameters parameters, Tensor gradients, MemoryPlan plan) {
+    /**
+     * @param gradients arena that mirrors the parameters, or null for a graph that only runs forward
+     * @param fusion    which layers the backend computes at once
+     */
+    GraphBuilder(Parameters parameters, Tensor gradients, MemoryPlan plan, Fusion fusion) {
         this.parameters = parameters;
         this.gradients = gradients;
         this.plan = plan;
+        this.fusion = fusion;
+    }
+
+    Fusion fusion() {
+        return fusion;
     }
 
     MegabyteConfig config() {

@@ -2,6 +2,7 @@ package org.megabyte4j.model;
 
 import org.megabyte4j.backend.AttentionBias;
 import org.megabyte4j.backend.AttentionShape;
+import org.megabyte4j.backend.Fusion;
 import org.megabyte4j.backend.Ops;
 import org.megabyte4j.tensor.DType;
 import org.megabyte4j.tensor.MemoryPlan;
@@ -47,7 +48,8 @@ public final class Megabyte {
     private Tensor globalOutput;
     private Tensor localOutput;
 
-    private Megabyte(Parameters parameters, int batch, int length, MemoryPlan plan, boolean backward) {
+    private Megabyte(Parameters parameters, int batch, int length, MemoryPlan plan, Fusion fusion,
+            boolean backward) {
         config = parameters.config();
         if (batch < 1) {
             throw new ConfigException("batch size " + batch + " is not possible; use at least 1");
@@ -61,7 +63,7 @@ public final class Megabyte {
         gradients = backward ? plan.tensor(MemoryPlan.Category.GRADIENTS, "gradients", DType.F32,
                 parameters.layout().elements()) : null;
 
-        GraphBuilder graph = new GraphBuilder(parameters, gradients, plan);
+        GraphBuilder graph = new GraphBuilder(parameters, gradients, plan, fusion);
         AttentionBias bias = config.variant() == Variant.MEGABYTE ? AttentionBias.NONE : AttentionBias.ALIBI;
         patchEmbedding = new PatchEmbedding(graph, batch, length);
         global = new TransformerStack(graph, "g_transformer", config.globalLayers(), config.globalSize(),
@@ -83,15 +85,17 @@ public final class Megabyte {
      *
      * @param batch  sequences, at least 1
      * @param length bytes in each, a multiple of P
+     * @param fusion which layers are computed at once: {@code backend.fusion()}, or {@link Fusion#NONE}
      * @throws ConfigException if the length does not suit the model
      */
-    public static Megabyte forTraining(Parameters parameters, int batch, int length, MemoryPlan plan) {
-        return new Megabyte(parameters, batch, length, plan, true);
+    public static Megabyte forTraining(Parameters parameters, int batch, int length, MemoryPlan plan, Fusion fusion) {
+        return new Megabyte(parameters, batch, length, plan, fusion, true);
     }
 
     /** A graph that only runs forward, in much less memory. */
-    public static Megabyte forEvaluation(Parameters parameters, int batch, int length, MemoryPlan plan) {
-        return new Megabyte(parameters, batch, length, plan, false);
+    public static Megabyte forEvaluation(Parameters parameters, int batch, int length, MemoryPlan plan,
+            Fusion fusion) {
+        return new Megabyte(parameters, batch, length, plan, fusion, false);
     }
 
     /** From {@link #ids} to {@link #logits}. */

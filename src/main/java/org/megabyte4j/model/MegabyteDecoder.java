@@ -4,6 +4,7 @@ import java.util.ArrayList;
 import java.util.List;
 import org.megabyte4j.backend.AttentionBias;
 import org.megabyte4j.backend.Backend;
+import org.megabyte4j.backend.Fusion;
 import org.megabyte4j.backend.Ops;
 import org.megabyte4j.tensor.MemoryPlan;
 import org.megabyte4j.tensor.Tensor;
@@ -45,7 +46,7 @@ public final class MegabyteDecoder {
         capacity = Math.ceilDiv(length, patchSize);
         config.checkLength("sequence length", (long) capacity * patchSize);
 
-        GraphBuilder graph = new GraphBuilder(parameters, null, plan);
+        GraphBuilder graph = new GraphBuilder(parameters, null, plan, Fusion.NONE);
         AttentionBias bias = config.variant() == Variant.MEGABYTE ? AttentionBias.NONE : AttentionBias.ALIBI;
         Tensor slices = plan.tensor(MemoryPlan.Category.ACTIVATIONS, "globalToLocal", parameters.dtype(),
                 (long) batch * patchSize, config.localSize());

@@ -9,7 +9,7 @@ import org.megabyte4j.tensor.Tensor;
 
 /** Attention and feed-forward, layer after layer, without a LayerNorm after the last. */
 final class TransformerStack {
-    private record Layer(SelfAttention attention, FeedForward feedForward) { }
+    private record Layer(SelfAttention attention, Block feedForward) { }
 
     private final List<Layer> layers = new ArrayList<>();
 
@@ -17,7 +17,7 @@ final class TransformerStack {
     TransformerStack(GraphBuilder graph, String name, int count, long dim, AttentionShape shape, AttentionBias bias) {
         for (int i = 0; i < count; i++) {
             layers.add(new Layer(new SelfAttention(graph, ModelLayout.attention(name, i), dim, shape, bias),
-                    new FeedForward(graph, ModelLayout.feedForward(name, i), shape.rows(), dim)));
+                    FeedForward.of(graph, ModelLayout.feedForward(name, i), shape.rows(), dim)));
         }
     }
 

@@ -35,7 +35,7 @@ public final class Evaluator {
         this.config = parameters.config();
         this.backend = backend;
         backend.require(parameters.dtype());
-        graph = Megabyte.forEvaluation(parameters, batch, length, plan);
+        graph = Megabyte.forEvaluation(parameters, batch, length, plan, backend.fusion());
         ops = backend.plan(plan, this::enqueue);
         batchIds = Math.multiplyExact(batch, length);
     }

@@ -60,7 +60,8 @@ public final class Trainer implements AutoCloseable {
         this.options = options;
         this.backend = backend;
         backend.require(parameters.dtype());
-        graph = Megabyte.forTraining(parameters, options.batch(), options.length(), plan);
+        graph = Megabyte.forTraining(parameters, options.batch(), options.length(), plan,
+                backend.fusion());
         optimizer = options.optimizer().plan(parameters.layout(), plan);
         scalars = plan.tensor(MemoryPlan.Category.INPUTS, "scalars", DType.F32, StepScalars.COUNT);
         targets = plan.tensor(MemoryPlan.Category.INPUTS, "targets", DType.I32, 1);

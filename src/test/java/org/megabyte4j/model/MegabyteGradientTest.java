@@ -6,7 +6,9 @@ import java.util.Random;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.EnumSource;
+import org.megabyte4j.backend.Fusion;
 import org.megabyte4j.backend.ReferenceBackend;
+import org.megabyte4j.backend.Support;
 import org.megabyte4j.tensor.DType;
 import org.megabyte4j.tensor.ParameterLayout;
 import org.megabyte4j.tensor.Tensor;
@@ -29,13 +31,26 @@ class MegabyteGradientTest {
         gradientsMatchFiniteDifferences(TestModels.config(variant, 3), DType.BF16, 2, 4);
     }
 
+    /** Layers at once keep less and compute it again. */
+    @ParameterizedTest
+    @EnumSource
+    void gradientsMatchWithLayersAtOnce(Variant variant) {
+        Fusion everything = (dtype, dim, hidden) -> Support.YES;
+        gradientsMatchFiniteDifferences(TestModels.config(variant, 3), DType.F32, 2, 4, everything);
+    }
+
     private static void gradientsMatchFiniteDifferences(MegabyteConfig config, DType dtype, int batch, int patches) {
+        gradientsMatchFiniteDifferences(config, dtype, batch, patches, Fusion.NONE);
+    }
+
+    private static void gradientsMatchFiniteDifferences(MegabyteConfig config, DType dtype, int batch, int patches,
+            Fusion fusion) {
         int length = patches * config.patchSize();
         int[] ids = TestModels.ids(batch * length, config.vocabularySize(), 3);
         ids[0] = config.padId();
         try (ReferenceBackend backend = new ReferenceBackend();
                 Parameters parameters = TestModels.random(config, dtype, backend, 1);
-                RunnableGraph training = RunnableGraph.training(backend, parameters, batch, length)) {
+                RunnableGraph training = RunnableGraph.training(backend, parameters, batch, length, fusion)) {
             training.step(ids);
             double[] gradients = backend.readDoubles(training.graph.gradients());
             Random random = new Random(7);

@@ -1,6 +1,7 @@
 package org.megabyte4j.model;
 
 import org.megabyte4j.backend.Backend;
+import org.megabyte4j.backend.Fusion;
 import org.megabyte4j.backend.Ops;
 import org.megabyte4j.tensor.MemoryPlan;
 
@@ -11,10 +12,11 @@ public final class RunnableGraph implements AutoCloseable {
     public final Megabyte graph;
     public final Ops ops;
 
-    private RunnableGraph(Backend backend, Parameters parameters, int batch, int length, boolean training) {
+    private RunnableGraph(Backend backend, Parameters parameters, int batch, int length, Fusion fusion,
+            boolean training) {
         this.backend = backend;
-        graph = training ? Megabyte.forTraining(parameters, batch, length, plan)
-                : Megabyte.forEvaluation(parameters, batch, length, plan);
+        graph = training ? Megabyte.forTraining(parameters, batch, length, plan, fusion)
+                : Megabyte.forEvaluation(parameters, batch, length, plan, fusion);
         ops = backend.plan(plan, dry -> {
             graph.forward(dry);
             if (training) {
@@ -27,11 +29,17 @@ public final class RunnableGraph implements AutoCloseable {
     }
 
     public static RunnableGraph training(Backend backend, Parameters parameters, int batch, int length) {
-        return new RunnableGraph(backend, parameters, batch, length, true);
+        return training(backend, parameters, batch, length, backend.fusion());
+    }
+
+    /** @param fusion which layers are computed at once */
+    public static RunnableGraph training(Backend backend, Parameters parameters, int batch, int length,
+            Fusion fusion) {
+        return new RunnableGraph(backend, parameters, batch, length, fusion, true);
     }
 
     public static RunnableGraph evaluation(Backend backend, Parameters parameters, int batch, int length) {
-        return new RunnableGraph(backend, parameters, batch, length, false);
+        return new RunnableGraph(backend, parameters, batch, length, backend.fusion(), false);
     }
 
     /** Runs forward and gives the logits. */

@@ -6,6 +6,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.function.Consumer;
 import org.megabyte4j.backend.Backend;
+import org.megabyte4j.backend.Fusion;
 import org.megabyte4j.backend.Ops;
 import org.megabyte4j.backend.OutOfMemoryException;
 import org.megabyte4j.backend.Readback;
@@ -25,10 +26,12 @@ public final class CudaBackend implements Backend {
     private final Upload upload;
     private final Download download;
     private final boolean simulated;
+    private final Fusion fusion;
 
     private CudaBackend(CudaContext context, Blas blas, boolean simulated) {
         this.context = context;
         this.simulated = simulated;
+        fusion = CudaFusion.of(context.device());
         kernels = new CudaKernels(new KernelLoader(context), blas);
         upload = new Upload(context);
         download = new Download(context);
@@ -164,6 +167,11 @@ public final class CudaBackend implements Backend {
     @Override
     public boolean supports(DType dtype) {
         return computesIn(dtype);
+    }
+
+    @Override
+    public Fusion fusion() {
+        return fusion;
     }
 
     @Override

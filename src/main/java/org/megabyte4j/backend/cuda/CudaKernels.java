@@ -9,6 +9,7 @@ final class CudaKernels {
     private final Blas blas;
     private LayerNormKernels layerNorm;
     private GeluKernels gelu;
+    private FeedForwardKernels feedForward;
     private EmbeddingKernels embedding;
     private CrossEntropyKernels crossEntropy;
     private ElementwiseKernels elementwise;
@@ -42,6 +43,13 @@ final class CudaKernels {
             gelu = new GeluKernels(loader);
         }
         return gelu;
+    }
+
+    FeedForwardKernels feedForward() {
+        if (feedForward == null) {
+            feedForward = new FeedForwardKernels(loader);
+        }
+        return feedForward;
     }
 
     EmbeddingKernels embedding() {

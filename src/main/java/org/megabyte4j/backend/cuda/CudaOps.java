@@ -3,6 +3,8 @@ package org.megabyte4j.backend.cuda;
 import org.megabyte4j.backend.AttentionBias;
 import org.megabyte4j.backend.AttentionShape;
 import org.megabyte4j.backend.ByteShift;
+import org.megabyte4j.backend.FeedForwardFactors;
+import org.megabyte4j.backend.FeedForwardParameters;
 import org.megabyte4j.backend.Ops;
 import org.megabyte4j.tensor.ParameterLayout;
 import org.megabyte4j.tensor.Tensor;
@@ -67,6 +69,17 @@ final class CudaOps implements Ops {
     @Override
     public void geluBackward(Tensor preActivation, Tensor dActivated, Tensor dX, Tensor activated) {
         kernels.gelu().geluBackward(preActivation, dActivated, dX, activated);
+    }
+
+    @Override
+    public void feedForward(FeedForwardParameters weights, Tensor x, Tensor out, Tensor mean, Tensor rstd) {
+        kernels.feedForward().feedForward(weights, x, out, mean, rstd);
+    }
+
+    @Override
+    public void feedForwardBackward(FeedForwardParameters weights, Tensor x, Tensor mean, Tensor rstd, Tensor d,
+            FeedForwardFactors factors, FeedForwardParameters gradients) {
+        kernels.feedForward().feedForwardBackward(weights, x, mean, rstd, d, factors, gradients, workspace);
     }
 
     @Override

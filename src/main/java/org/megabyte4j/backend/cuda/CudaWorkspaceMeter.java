@@ -3,6 +3,8 @@ package org.megabyte4j.backend.cuda;
 import org.megabyte4j.backend.AttentionBias;
 import org.megabyte4j.backend.AttentionShape;
 import org.megabyte4j.backend.ByteShift;
+import org.megabyte4j.backend.FeedForwardFactors;
+import org.megabyte4j.backend.FeedForwardParameters;
 import org.megabyte4j.backend.ShapeChecks;
 import org.megabyte4j.tensor.DType;
 import org.megabyte4j.tensor.ParameterLayout;
@@ -87,6 +89,21 @@ final class CudaWorkspaceMeter extends ShapeChecks {
     public void geluBackward(Tensor preActivation, Tensor dActivated, Tensor dX, Tensor activated) {
         super.geluBackward(preActivation, dActivated, dX, activated);
         kernels.gelu();
+    }
+
+    @Override
+    public void feedForward(FeedForwardParameters weights, Tensor x, Tensor out, Tensor mean, Tensor rstd) {
+        super.feedForward(weights, x, out, mean, rstd);
+        kernels.feedForward().prepare(weights, x, out);
+    }
+
+    @Override
+    public void feedForwardBackward(FeedForwardParameters weights, Tensor x, Tensor mean, Tensor rstd, Tensor d,
+            FeedForwardFactors factors, FeedForwardParameters gradients) {
+        super.feedForwardBackward(weights, x, mean, rstd, d, factors, gradients);
+        kernels.feedForward().prepare(weights, x, d, factors.normed(), factors.dOut());
+        need(kernels.feedForward().feedForwardBackwardWorkspaceBytes(mean.elements(), weights.dim(),
+                weights.hidden()));
     }
 
     @Override

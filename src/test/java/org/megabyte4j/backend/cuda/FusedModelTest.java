@@ -1,0 +1,68 @@
+package org.megabyte4j.backend.cuda;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.EnumSource;
+import org.megabyte4j.backend.Backend;
+import org.megabyte4j.backend.Comparison;
+import org.megabyte4j.backend.Fusion;
+import org.megabyte4j.backend.ReferenceBackend;
+import org.megabyte4j.model.MegabyteConfig;
+import org.megabyte4j.model.Parameters;
+import org.megabyte4j.model.RunnableGraph;
+import org.megabyte4j.model.TestModels;
+import org.megabyte4j.model.Variant;
+import org.megabyte4j.tensor.DType;
+import org.megabyte4j.tensor.ParameterLayout;
+
+/** A whole model in bf16 whose local layers are computed at once, and the same step by step. */
+class FusedModelTest {
+    /** A patch size that divides no tile; local layers of width 64, global ones of 20, for which nothing is fused. */
+    private static MegabyteConfig config(Variant variant) {
+        return new MegabyteConfig(variant, 29, 5, 4, 64, 60, 1, 2, 2, 2, 0.02, 27, 28);
+    }
+
+    /** Both may be as far from double precision as bf16 makes it; which of them is farther is chance. */
+    @ParameterizedTest
+    @EnumSource
+    void gradientsAreThoseOfDoublePrecision(Variant variant) {
+        CudaBackend backend = TestDevice.backend();
+        assertThat(backend.fusion().feedForward(DType.BF16, 64, 256).isThere()).isTrue();
+        Map<String, float[]> fused = step(backend, variant, backend.fusion());
+        Map<String, float[]> unfused = step(backend, variant, Fusion.NONE);
+        assertThat(fused.get("loss")).isNotEqualTo(unfused.get("loss"));
+        try (ReferenceBackend reference = new ReferenceBackend()) {
+            List<String> farther = new ArrayList<>();
+            step(reference, variant, Fusion.NONE).forEach((name, values) -> {
+                double error = Comparison.relativeError(fused.get(name), values);
+                double usual = Comparison.relativeError(unfused.get(name), values);
+                if (!(error <= 1.5 * usual + 1e-3)) {
+                    farther.add(name + " is off by " + error + ", step by step by " + usual);
+                }
+            });
+            assertThat(farther).isEmpty();
+        }
+    }
+
+    /** The loss, and each parameter's gradient. */
+    private static Map<String, float[]> step(Backend backend, Variant variant, Fusion fusion) {
+        MegabyteConfig config = config(variant);
+        try (Parameters parameters = TestModels.random(config, DType.BF16, backend, 1);
+                RunnableGraph graph = RunnableGraph.training(backend, parameters, 3, 60, fusion)) {
+            Map<String, float[]> results = new LinkedHashMap<>();
+            results.put("loss", new float[] {graph.step(TestModels.ids(3 * 60, config.vocabularySize(), 3))});
+            float[] gradients = backend.readFloats(graph.graph.gradients());
+            for (ParameterLayout.Entry entry : parameters.layout().entries()) {
+                results.put(entry.name(), Arrays.copyOfRange(gradients, (int) entry.offset(),
+                        (int) (entry.offset() + entry.elements())));
+            }
+            return results;
+        }
+    }
+}
