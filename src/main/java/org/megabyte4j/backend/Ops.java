@@ -156,6 +156,23 @@ public interface Ops {
             Tensor dOut, Tensor dQkv);
 
     /**
+     * An attention layer at once, {@code out = x + toOut(attention(toQkv(norm(x))))}; only where {@link Fusion} says so.
+     * Its backward is that of its steps.
+     *
+     * @param x         {@code [rows, dim]}
+     * @param qkv       {@code [rows, packedWidth]}, kept for backward; null if there is none
+     * @param attended  {@code [rows, heads * headSize]}, the result of {@link #causalAttention}, as {@code qkv}
+     * @param logSumExp F32 {@code [batch, heads, length]}, as {@code qkv}
+     * @param out       {@code [rows, dim]}
+     * @param mean      F32 {@code [rows]}
+     * @param rstd      F32 {@code [rows]}, as {@link #layerNorm} gives them
+     */
+    default void selfAttention(AttentionShape shape, AttentionParameters weights, AttentionBias bias, Tensor x,
+            Tensor qkv, Tensor attended, Tensor logSumExp, Tensor out, Tensor mean, Tensor rstd) {
+        throw new UnsupportedOperationException("attention layers are computed step by step here");
+    }
+
+    /**
      * Attention with a cache, for generation: appends the keys and values of {@code length} new positions of each
      * sequence to its cache, then attends from the new positions to everything up to themselves.
      *

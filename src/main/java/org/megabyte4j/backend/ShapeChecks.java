@@ -220,6 +220,21 @@ public class ShapeChecks implements Ops {
     }
 
     @Override
+    public void selfAttention(AttentionShape shape, AttentionParameters weights, AttentionBias bias, Tensor x, Tensor qkv,
+            Tensor attended, Tensor logSumExp, Tensor out, Tensor mean, Tensor rstd) {
+        DType dtype = compute("the attention layer's x", x);
+        need("the attention layer's x", x, shape.rows() * weights.dim());
+        normalized(x, weights.norm(), mean, rstd);
+        need("the attention layer's norm's bias", weights.normBias(), dtype, weights.dim());
+        need("the attention layer's to_qkv", weights.toQkv(), dtype, shape.packedWidth() * weights.dim());
+        need("the attention layer's to_out", weights.toOut(), dtype, shape.width() * weights.dim());
+        need("the attention layer's out", out, dtype, x.elements());
+        need("attention's qkv", qkv, dtype, shape.rows() * shape.packedWidth());
+        need("attention's out", attended, dtype, shape.rows() * shape.width());
+        need("attention's logSumExp", logSumExp, F32, shape.rows() * shape.heads());
+    }
+
+    @Override
     public void cachedAttention(AttentionShape shape, Tensor qkv, AttentionBias bias, Tensor cache, Tensor past,
             Tensor out) {
         attention(shape, qkv, out);

@@ -1,14 +1,16 @@
 package org.megabyte4j.model;
 
 import org.megabyte4j.backend.AttentionBias;
+import org.megabyte4j.backend.AttentionParameters;
 import org.megabyte4j.backend.AttentionShape;
 import org.megabyte4j.backend.Ops;
 import org.megabyte4j.tensor.Tensor;
 
 /** {@code x + to_out(attention(to_q(norm(x)), to_kv(norm(x))))}, causal, one key/value head for all query heads. */
-final class SelfAttention {
+final class SelfAttention implements Block {
     private final AttentionShape shape;
     private final AttentionBias bias;
+    private final AttentionParameters atOnce;   // forward in one operation; null for step by step
     private final LayerNorm norm;
     private final Linear toQkv;
     private final Linear toOut;
@@ -30,18 +32,26 @@ final class SelfAttention {
         norm = new LayerNorm(graph, name + "norm", rows);
         toQkv = Linear.withoutBias(graph, name + "to_q.weight", name + "to_kv.weight");
         toOut = Linear.withoutBias(graph, name + "to_out.weight");
-        normed = graph.scratch("normed", rows, dim);
-        qkv = graph.kept("qkv", rows, shape.packedWidth());
-        attended = graph.kept("attended", rows, shape.width());
-        logSumExp = graph.statistic("logSumExp", shape.batch(), shape.heads(), shape.length());
+        atOnce = graph.fusion().selfAttention(graph.dtype(), dim, shape).isThere()
+                ? new AttentionParameters(norm.weight(), norm.bias(), toQkv.weight(), toOut.weight()) : null;
+        boolean steps = atOnce == null || graph.runsBackward();
+        normed = steps ? graph.scratch("normed", rows, dim) : null;
+        qkv = steps ? graph.kept("qkv", rows, shape.packedWidth()) : null;
+        attended = steps ? graph.kept("attended", rows, shape.width()) : null;
+        logSumExp = steps ? graph.statistic("logSumExp", shape.batch(), shape.heads(), shape.length()) : null;
         out = graph.kept("attentionOut", rows, dim);
         dNormed = graph.backwardScratch("dNormed", rows, dim);
         dQkv = graph.backwardScratch("dQkv", rows, shape.packedWidth());
         dAttended = graph.backwardScratch("dAttended", rows, shape.width());
     }
 
-    Tensor forward(Ops ops, Tensor x) {
+    @Override
+    public Tensor forward(Ops ops, Tensor x) {
         this.x = x;
+        if (atOnce != null) {
+            ops.selfAttention(shape, atOnce, bias, x, qkv, attended, logSumExp, out, norm.mean(), norm.rstd());
+            return out;
+        }
         norm.forward(ops, x, normed);
         toQkv.forward(ops, normed, null, qkv);
         ops.causalAttention(shape, qkv, bias, attended, logSumExp);
@@ -49,8 +59,8 @@ final class SelfAttention {
         return out;
     }
 
-    /** @param d gradient of the result; becomes the gradient of {@code x} */
-    void backward(Ops ops, Tensor d) {
+    @Override
+    public void backward(Ops ops, Tensor d) {
         toOut.backwardInput(ops, d, null, dAttended);
         toOut.backwardWeights(ops, attended, d);
         ops.causalAttentionBackward(shape, qkv, bias, attended, logSumExp, dAttended, dQkv);

@@ -9,7 +9,7 @@ import org.megabyte4j.tensor.Tensor;
 
 /** Attention and feed-forward, layer after layer, without a LayerNorm after the last. */
 final class TransformerStack {
-    private record Layer(SelfAttention attention, Block feedForward) { }
+    private record Layer(Block attention, Block feedForward) { }
 
     private final List<Layer> layers = new ArrayList<>();
 

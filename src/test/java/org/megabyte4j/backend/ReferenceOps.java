@@ -366,6 +366,19 @@ final class ReferenceOps implements Ops {
     }
 
     @Override
+    public void selfAttention(AttentionShape shape, AttentionParameters weights, AttentionBias bias, Tensor x,
+            Tensor qkv, Tensor attended, Tensor logSumExp, Tensor out, Tensor mean, Tensor rstd) {
+        Tensor normed = between(x, x.dtype(), x.shape());
+        Tensor packed = qkv != null ? qkv : between(x, x.dtype(), shape.rows(), shape.packedWidth());
+        Tensor heads = attended != null ? attended : between(x, x.dtype(), shape.rows(), shape.width());
+        Tensor sums = logSumExp != null ? logSumExp : between(x, DType.F32, shape.rows() * shape.heads());
+        layerNorm(x, weights.norm(), weights.normBias(), normed, mean, rstd);
+        linear(normed, weights.toQkv(), null, null, packed);
+        causalAttention(shape, packed, bias, heads, sums);
+        linear(heads, weights.toOut(), null, x, out);
+    }
+
+    @Override
     public void cachedAttention(AttentionShape shape, Tensor qkv, AttentionBias bias, Tensor cache, Tensor past,
             Tensor out) {
         long capacity = cache.size(1);

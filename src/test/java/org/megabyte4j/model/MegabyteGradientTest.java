@@ -6,6 +6,7 @@ import java.util.Random;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.EnumSource;
+import org.megabyte4j.backend.AttentionShape;
 import org.megabyte4j.backend.Fusion;
 import org.megabyte4j.backend.ReferenceBackend;
 import org.megabyte4j.backend.Support;
@@ -35,7 +36,17 @@ class MegabyteGradientTest {
     @ParameterizedTest
     @EnumSource
     void gradientsMatchWithLayersAtOnce(Variant variant) {
-        Fusion everything = (dtype, dim, hidden) -> Support.YES;
+        Fusion everything = new Fusion() {
+            @Override
+            public Support feedForward(DType dtype, long dim, long hidden) {
+                return Support.YES;
+            }
+
+            @Override
+            public Support selfAttention(DType dtype, long dim, AttentionShape shape) {
+                return Support.YES;
+            }
+        };
         gradientsMatchFiniteDifferences(TestModels.config(variant, 3), DType.F32, 2, 4, everything);
     }
 

@@ -1,9 +1,9 @@
 package org.megabyte4j.backend.cuda;
 
-import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
 import org.megabyte4j.MegabyteException;
+import org.megabyte4j.backend.AttentionShape;
 import org.megabyte4j.backend.Fusion;
 import org.megabyte4j.backend.Support;
 import org.megabyte4j.tensor.DType;
@@ -34,9 +34,18 @@ final class CudaFusion implements Fusion {
 
     @Override
     public Support feedForward(DType dtype, long dim, long hidden) {
-        List<String> obstacles = new ArrayList<>(FeedForwardKernels.obstacles(dtype, dim, hidden));
+        List<String> obstacles = FeedForwardKernels.obstacles(dtype, dim, hidden);
         if (obstacles.isEmpty()) {
             enoughShared(obstacles, FeedForwardKernels.sharedBytes((int) dim));
+        }
+        return new Support(obstacles);
+    }
+
+    @Override
+    public Support selfAttention(DType dtype, long dim, AttentionShape shape) {
+        List<String> obstacles = SelfAttentionKernels.obstacles(dtype, dim, shape);
+        if (obstacles.isEmpty()) {
+            enoughShared(obstacles, SelfAttentionKernels.sharedBytes((int) dim));
         }
         return new Support(obstacles);
     }

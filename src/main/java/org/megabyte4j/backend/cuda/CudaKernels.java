@@ -16,6 +16,7 @@ final class CudaKernels {
     private OptimizerKernels optimizer;
     private PatchAttentionKernels patchAttention;
     private LocalAttentionKernels localAttention;
+    private SelfAttentionKernels selfAttention;
     private CachedAttentionKernels cachedAttention;
     private SamplingKernels sampling;
     private LinearOps linear;
@@ -92,6 +93,13 @@ final class CudaKernels {
             localAttention = new LocalAttentionKernels(loader);
         }
         return localAttention;
+    }
+
+    SelfAttentionKernels selfAttention() {
+        if (selfAttention == null) {
+            selfAttention = new SelfAttentionKernels(loader);
+        }
+        return selfAttention;
     }
 
     CachedAttentionKernels cachedAttention() {

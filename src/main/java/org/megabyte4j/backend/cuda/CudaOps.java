@@ -1,6 +1,7 @@
 package org.megabyte4j.backend.cuda;
 
 import org.megabyte4j.backend.AttentionBias;
+import org.megabyte4j.backend.AttentionParameters;
 import org.megabyte4j.backend.AttentionShape;
 import org.megabyte4j.backend.ByteShift;
 import org.megabyte4j.backend.FeedForwardFactors;
@@ -115,6 +116,12 @@ final class CudaOps implements Ops {
         } else {
             kernels.patchAttention().causalAttentionBackward(shape, qkv, bias, out, logSumExp, dOut, dQkv, workspace);
         }
+    }
+
+    @Override
+    public void selfAttention(AttentionShape shape, AttentionParameters weights, AttentionBias bias, Tensor x, Tensor qkv,
+            Tensor attended, Tensor logSumExp, Tensor out, Tensor mean, Tensor rstd) {
+        kernels.selfAttention().selfAttention(shape, weights, bias, x, qkv, attended, logSumExp, out, mean, rstd);
     }
 
     @Override

@@ -1,6 +1,7 @@
 package org.megabyte4j.backend.cuda;
 
 import org.megabyte4j.backend.AttentionBias;
+import org.megabyte4j.backend.AttentionParameters;
 import org.megabyte4j.backend.AttentionShape;
 import org.megabyte4j.backend.ByteShift;
 import org.megabyte4j.backend.FeedForwardFactors;
@@ -136,6 +137,13 @@ final class CudaWorkspaceMeter extends ShapeChecks {
         need(CudaOps.isLocal(shape)
                 ? kernels.localAttention().causalAttentionBackwardWorkspaceBytes(shape, qkv.dtype())
                 : kernels.patchAttention().causalAttentionBackwardWorkspaceBytes(shape, qkv.dtype()));
+    }
+
+    @Override
+    public void selfAttention(AttentionShape shape, AttentionParameters weights, AttentionBias bias, Tensor x, Tensor qkv,
+            Tensor attended, Tensor logSumExp, Tensor out, Tensor mean, Tensor rstd) {
+        super.selfAttention(shape, weights, bias, x, qkv, attended, logSumExp, out, mean, rstd);
+        kernels.selfAttention().prepare(shape, weights, x, out);
     }
 
     @Override

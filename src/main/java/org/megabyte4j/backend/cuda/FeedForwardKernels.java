@@ -70,17 +70,13 @@ final class FeedForwardKernels {
     /**
      * Readies the kernels for a layer.
      *
-     * @param activations whose rows have the layer's width
+     * @param rows those of the layer's width
      * @throws ShapeException if there are none for it
      */
-    void prepare(FeedForwardParameters weights, Tensor... activations) {
+    void prepare(FeedForwardParameters weights, Tensor... rows) {
         long dim = weights.dim();
-        List<String> obstacles = obstacles(activations[0].dtype(), dim, weights.hidden());
-        for (Tensor tensor : activations) {
-            if (!Launches.vectors(tensor, dim)) {
-                obstacles.add("the rows of " + tensor + " do not begin at multiples of 16 bytes");
-            }
-        }
+        List<String> obstacles = obstacles(rows[0].dtype(), dim, weights.hidden());
+        Launches.unaligned(obstacles, dim, rows);
         if (!obstacles.isEmpty()) {
             throw new ShapeException(String.join("; ", obstacles));
         }
