@@ -45,13 +45,13 @@ struct NormRows {
         }
     }
 
-    // Puts a row into the tile, and into global memory unless that is null.
+    // Puts a row into the tile and into global memory, unless one is null.
     __device__ __forceinline__ void put(bf16* tile, bf16* normed, int row, bool valid, float (&values)[8], float mean,
                                         float rstd) const {
 #pragma unroll
         for (int k = 0; k < 8; k++) values[k] = __fmaf_rn((values[k] - mean) * rstd, weight[k], bias[k]);
         Pack<bf16, 8> pack = packed<bf16, 8>(values);
-        store_pack<8>(tile + chunk_offset<D>(row, column / 8), pack);
+        if (tile != nullptr) store_pack<8>(tile + chunk_offset<D>(row, column / 8), pack);
         if (normed != nullptr && valid) store_pack<8>(normed + row * D + column, pack);
     }
 };
@@ -86,7 +86,7 @@ __device__ __forceinline__ void normalize(bf16* tile, const bf16* x, const bf16*
     }
 }
 
-// The same from kept statistics, also to `normed` in global memory.
+// The same from kept statistics, to the tile unless that is null, and to `normed` in global memory.
 template <int D>
 __device__ __forceinline__ void normalize_again(bf16* tile, bf16* normed, const bf16* x, const bf16* weight,
                                                 const bf16* bias, const float* mean, const float* rstd, int valid) {

@@ -32,7 +32,7 @@ public interface Fusion {
     Support feedForward(DType dtype, long dim, long hidden);
 
     /**
-     * Whether {@link Ops#selfAttention} computes layers of these sizes. Their backward is step by step in any case.
+     * Whether {@link Ops#selfAttention} and its backward compute layers of these sizes.
      *
      * @param dtype of weights and activations
      * @param dim   of the layer's input and result

@@ -157,18 +157,28 @@ public interface Ops {
 
     /**
      * An attention layer at once, {@code out = x + toOut(attention(toQkv(norm(x))))}; only where {@link Fusion} says so.
-     * Its backward is that of its steps.
      *
-     * @param x         {@code [rows, dim]}
-     * @param qkv       {@code [rows, packedWidth]}, kept for backward; null if there is none
-     * @param attended  {@code [rows, heads * headSize]}, the result of {@link #causalAttention}, as {@code qkv}
-     * @param logSumExp F32 {@code [batch, heads, length]}, as {@code qkv}
-     * @param out       {@code [rows, dim]}
-     * @param mean      F32 {@code [rows]}
-     * @param rstd      F32 {@code [rows]}, as {@link #layerNorm} gives them
+     * @param x        {@code [rows, dim]}
+     * @param qkv      {@code [rows, packedWidth]}, kept for backward; null if there is none
+     * @param attended {@code [rows, heads * headSize]}, the result of {@link #causalAttention}, as {@code qkv}
+     * @param out      {@code [rows, dim]}
+     * @param mean     F32 {@code [rows]}
+     * @param rstd     F32 {@code [rows]}, as {@link #layerNorm} gives them
      */
     default void selfAttention(AttentionShape shape, AttentionParameters weights, AttentionBias bias, Tensor x,
-            Tensor qkv, Tensor attended, Tensor logSumExp, Tensor out, Tensor mean, Tensor rstd) {
+            Tensor qkv, Tensor attended, Tensor out, Tensor mean, Tensor rstd) {
+        throw new UnsupportedOperationException("attention layers are computed step by step here");
+    }
+
+    /**
+     * Backward of {@link #selfAttention}, which computes the probabilities again. The gradients of LayerNorm's vectors
+     * are added to, those of the matrices are left to the caller: {@code factors} gets what they are products of.
+     *
+     * @param d         {@code [rows, dim]}: the gradient of the result, replaced by that of {@code x}
+     * @param gradients of the parameters, F32
+     */
+    default void selfAttentionBackward(AttentionShape shape, AttentionParameters weights, AttentionBias bias, Tensor x,
+            Tensor qkv, Tensor mean, Tensor rstd, Tensor d, AttentionFactors factors, AttentionParameters gradients) {
         throw new UnsupportedOperationException("attention layers are computed step by step here");
     }
 

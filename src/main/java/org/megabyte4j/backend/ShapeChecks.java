@@ -221,17 +221,32 @@ public class ShapeChecks implements Ops {
 
     @Override
     public void selfAttention(AttentionShape shape, AttentionParameters weights, AttentionBias bias, Tensor x, Tensor qkv,
-            Tensor attended, Tensor logSumExp, Tensor out, Tensor mean, Tensor rstd) {
+            Tensor attended, Tensor out, Tensor mean, Tensor rstd) {
         DType dtype = compute("the attention layer's x", x);
         need("the attention layer's x", x, shape.rows() * weights.dim());
         normalized(x, weights.norm(), mean, rstd);
-        need("the attention layer's norm's bias", weights.normBias(), dtype, weights.dim());
-        need("the attention layer's to_qkv", weights.toQkv(), dtype, shape.packedWidth() * weights.dim());
-        need("the attention layer's to_out", weights.toOut(), dtype, shape.width() * weights.dim());
+        attentionLayer("the attention layer's ", shape, weights, dtype);
         need("the attention layer's out", out, dtype, x.elements());
         need("attention's qkv", qkv, dtype, shape.rows() * shape.packedWidth());
         need("attention's out", attended, dtype, shape.rows() * shape.width());
-        need("attention's logSumExp", logSumExp, F32, shape.rows() * shape.heads());
+    }
+
+    @Override
+    public void selfAttentionBackward(AttentionShape shape, AttentionParameters weights, AttentionBias bias, Tensor x,
+            Tensor qkv, Tensor mean, Tensor rstd, Tensor d, AttentionFactors factors, AttentionParameters gradients) {
+        selfAttention(shape, weights, bias, x, qkv, null, d, mean, rstd);
+        attentionLayer("the gradient of the attention layer's ", shape, gradients, F32);
+        need("the gradient of the attention layer's norm", gradients.norm(), weights.dim());
+        need("selfAttentionBackward's normed", factors.normed(), x.dtype(), x.elements());
+        need("selfAttentionBackward's dQkv", factors.dQkv(), x.dtype(), shape.rows() * shape.packedWidth());
+        need("selfAttentionBackward's dOut", factors.dOut(), x.dtype(), x.elements());
+    }
+
+    private static void attentionLayer(String what, AttentionShape shape, AttentionParameters of, DType dtype) {
+        need(what + "norm", of.norm(), dtype, of.dim());
+        need(what + "norm's bias", of.normBias(), dtype, of.dim());
+        need(what + "to_qkv", of.toQkv(), dtype, shape.packedWidth() * of.dim());
+        need(what + "to_out", of.toOut(), dtype, shape.width() * of.dim());
     }
 
     @Override

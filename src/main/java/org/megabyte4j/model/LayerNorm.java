@@ -21,22 +21,6 @@ final class LayerNorm {
         rstd = graph.statistic("rstd", rows);
     }
 
-    Tensor weight() {
-        return weight;
-    }
-
-    Tensor bias() {
-        return bias;
-    }
-
-    Tensor mean() {
-        return mean;
-    }
-
-    Tensor rstd() {
-        return rstd;
-    }
-
     void forward(Ops ops, Tensor x, Tensor out) {
         ops.layerNorm(x, weight, bias, out, mean, rstd);
     }

@@ -34,10 +34,6 @@ final class Linear {
         return new Linear(graph.weights(weights), null, graph.gradients(weights), null);
     }
 
-    Tensor weight() {
-        return weight;
-    }
-
     /** @param addend added to the result, or null */
     void forward(Ops ops, Tensor x, Tensor addend, Tensor out) {
         ops.linear(x, weight, bias, addend, out);

@@ -1,7 +1,6 @@
 package org.megabyte4j.model;
 
 import org.megabyte4j.backend.AttentionBias;
-import org.megabyte4j.backend.AttentionParameters;
 import org.megabyte4j.backend.AttentionShape;
 import org.megabyte4j.backend.Ops;
 import org.megabyte4j.tensor.Tensor;
@@ -10,7 +9,6 @@ import org.megabyte4j.tensor.Tensor;
 final class SelfAttention implements Block {
     private final AttentionShape shape;
     private final AttentionBias bias;
-    private final AttentionParameters atOnce;   // forward in one operation; null for step by step
     private final LayerNorm norm;
     private final Linear toQkv;
     private final Linear toOut;
@@ -25,6 +23,13 @@ final class SelfAttention implements Block {
 
     private Tensor x;
 
+    /** At once where the backend does that, else step by step. */
+    static Block of(GraphBuilder graph, String name, long dim, AttentionShape shape, AttentionBias bias) {
+        return graph.fusion().selfAttention(graph.dtype(), dim, shape).isThere()
+                ? new FusedSelfAttention(graph, name, dim, shape, bias)
+                : new SelfAttention(graph, name, dim, shape, bias);
+    }
+
     SelfAttention(GraphBuilder graph, String name, long dim, AttentionShape shape, AttentionBias bias) {
         this.shape = shape;
         this.bias = bias;
@@ -32,13 +37,10 @@ final class SelfAttention implements Block {
         norm = new LayerNorm(graph, name + "norm", rows);
         toQkv = Linear.withoutBias(graph, name + "to_q.weight", name + "to_kv.weight");
         toOut = Linear.withoutBias(graph, name + "to_out.weight");
-        atOnce = graph.fusion().selfAttention(graph.dtype(), dim, shape).isThere()
-                ? new AttentionParameters(norm.weight(), norm.bias(), toQkv.weight(), toOut.weight()) : null;
-        boolean steps = atOnce == null || graph.runsBackward();
-        normed = steps ? graph.scratch("normed", rows, dim) : null;
-        qkv = steps ? graph.kept("qkv", rows, shape.packedWidth()) : null;
-        attended = steps ? graph.kept("attended", rows, shape.width()) : null;
-        logSumExp = steps ? graph.statistic("logSumExp", shape.batch(), shape.heads(), shape.length()) : null;
+        normed = graph.scratch("normed", rows, dim);
+        qkv = graph.kept("qkv", rows, shape.packedWidth());
+        attended = graph.kept("attended", rows, shape.width());
+        logSumExp = graph.statistic("logSumExp", shape.batch(), shape.heads(), shape.length());
         out = graph.kept("attentionOut", rows, dim);
         dNormed = graph.backwardScratch("dNormed", rows, dim);
         dQkv = graph.backwardScratch("dQkv", rows, shape.packedWidth());
@@ -48,10 +50,6 @@ final class SelfAttention implements Block {
     @Override
     public Tensor forward(Ops ops, Tensor x) {
         this.x = x;
-        if (atOnce != null) {
-            ops.selfAttention(shape, atOnce, bias, x, qkv, attended, logSumExp, out, norm.mean(), norm.rstd());
-            return out;
-        }
         norm.forward(ops, x, normed);
         toQkv.forward(ops, normed, null, qkv);
         ops.causalAttention(shape, qkv, bias, attended, logSumExp);

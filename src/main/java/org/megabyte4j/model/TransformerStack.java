@@ -16,7 +16,7 @@ final class TransformerStack {
     /** @param name {@code g_transformer} or {@code l_transformer} */
     TransformerStack(GraphBuilder graph, String name, int count, long dim, AttentionShape shape, AttentionBias bias) {
         for (int i = 0; i < count; i++) {
-            layers.add(new Layer(new SelfAttention(graph, ModelLayout.attention(name, i), dim, shape, bias),
+            layers.add(new Layer(SelfAttention.of(graph, ModelLayout.attention(name, i), dim, shape, bias),
                     FeedForward.of(graph, ModelLayout.feedForward(name, i), shape.rows(), dim)));
         }
     }

@@ -367,15 +367,27 @@ final class ReferenceOps implements Ops {
 
     @Override
     public void selfAttention(AttentionShape shape, AttentionParameters weights, AttentionBias bias, Tensor x,
-            Tensor qkv, Tensor attended, Tensor logSumExp, Tensor out, Tensor mean, Tensor rstd) {
+            Tensor qkv, Tensor attended, Tensor out, Tensor mean, Tensor rstd) {
         Tensor normed = between(x, x.dtype(), x.shape());
         Tensor packed = qkv != null ? qkv : between(x, x.dtype(), shape.rows(), shape.packedWidth());
         Tensor heads = attended != null ? attended : between(x, x.dtype(), shape.rows(), shape.width());
-        Tensor sums = logSumExp != null ? logSumExp : between(x, DType.F32, shape.rows() * shape.heads());
         layerNorm(x, weights.norm(), weights.normBias(), normed, mean, rstd);
         linear(normed, weights.toQkv(), null, null, packed);
-        causalAttention(shape, packed, bias, heads, sums);
+        causalAttention(shape, packed, bias, heads, between(x, DType.F32, shape.rows() * shape.heads()));
         linear(heads, weights.toOut(), null, x, out);
+    }
+
+    @Override
+    public void selfAttentionBackward(AttentionShape shape, AttentionParameters weights, AttentionBias bias, Tensor x,
+            Tensor qkv, Tensor mean, Tensor rstd, Tensor d, AttentionFactors factors, AttentionParameters gradients) {
+        copy(d, factors.dOut());
+        layerNormAgain(x, weights.norm(), weights.normBias(), mean, rstd, factors.normed());
+        Tensor dAttended = between(x, x.dtype(), shape.rows(), shape.width());
+        linearInputGradient(d, weights.toOut(), null, dAttended);
+        causalAttentionBackward(shape, qkv, bias, null, null, dAttended, factors.dQkv());
+        Tensor dNormed = between(x, x.dtype(), x.shape());
+        linearInputGradient(factors.dQkv(), weights.toQkv(), null, dNormed);
+        layerNormBackward(dNormed, x, weights.norm(), mean, rstd, d, d, gradients.norm(), gradients.normBias());
     }
 
     @Override

@@ -45,7 +45,7 @@ final class CudaFusion implements Fusion {
     public Support selfAttention(DType dtype, long dim, AttentionShape shape) {
         List<String> obstacles = SelfAttentionKernels.obstacles(dtype, dim, shape);
         if (obstacles.isEmpty()) {
-            enoughShared(obstacles, SelfAttentionKernels.sharedBytes((int) dim));
+            enoughShared(obstacles, SelfAttentionKernels.sharedBytes((int) dim, shape.heads()));
         }
         return new Support(obstacles);
     }

@@ -97,7 +97,7 @@ final class CudaKernels {
 
     SelfAttentionKernels selfAttention() {
         if (selfAttention == null) {
-            selfAttention = new SelfAttentionKernels(loader);
+            selfAttention = new SelfAttentionKernels(loader, layerNorm());
         }
         return selfAttention;
     }

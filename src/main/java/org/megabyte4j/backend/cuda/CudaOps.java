@@ -1,6 +1,7 @@
 package org.megabyte4j.backend.cuda;
 
 import org.megabyte4j.backend.AttentionBias;
+import org.megabyte4j.backend.AttentionFactors;
 import org.megabyte4j.backend.AttentionParameters;
 import org.megabyte4j.backend.AttentionShape;
 import org.megabyte4j.backend.ByteShift;
@@ -120,8 +121,15 @@ final class CudaOps implements Ops {
 
     @Override
     public void selfAttention(AttentionShape shape, AttentionParameters weights, AttentionBias bias, Tensor x, Tensor qkv,
-            Tensor attended, Tensor logSumExp, Tensor out, Tensor mean, Tensor rstd) {
-        kernels.selfAttention().selfAttention(shape, weights, bias, x, qkv, attended, logSumExp, out, mean, rstd);
+            Tensor attended, Tensor out, Tensor mean, Tensor rstd) {
+        kernels.selfAttention().selfAttention(shape, weights, bias, x, qkv, attended, out, mean, rstd);
+    }
+
+    @Override
+    public void selfAttentionBackward(AttentionShape shape, AttentionParameters weights, AttentionBias bias, Tensor x,
+            Tensor qkv, Tensor mean, Tensor rstd, Tensor d, AttentionFactors factors, AttentionParameters gradients) {
+        kernels.selfAttention().selfAttentionBackward(shape, weights, bias, x, qkv, mean, rstd, d, factors, gradients,
+                workspace);
     }
 
     @Override

@@ -1,6 +1,7 @@
 package org.megabyte4j.backend.cuda;
 
 import org.megabyte4j.backend.AttentionBias;
+import org.megabyte4j.backend.AttentionFactors;
 import org.megabyte4j.backend.AttentionParameters;
 import org.megabyte4j.backend.AttentionShape;
 import org.megabyte4j.backend.ByteShift;
@@ -141,9 +142,17 @@ final class CudaWorkspaceMeter extends ShapeChecks {
 
     @Override
     public void selfAttention(AttentionShape shape, AttentionParameters weights, AttentionBias bias, Tensor x, Tensor qkv,
-            Tensor attended, Tensor logSumExp, Tensor out, Tensor mean, Tensor rstd) {
-        super.selfAttention(shape, weights, bias, x, qkv, attended, logSumExp, out, mean, rstd);
+            Tensor attended, Tensor out, Tensor mean, Tensor rstd) {
+        super.selfAttention(shape, weights, bias, x, qkv, attended, out, mean, rstd);
         kernels.selfAttention().prepare(shape, weights, x, out);
+    }
+
+    @Override
+    public void selfAttentionBackward(AttentionShape shape, AttentionParameters weights, AttentionBias bias, Tensor x,
+            Tensor qkv, Tensor mean, Tensor rstd, Tensor d, AttentionFactors factors, AttentionParameters gradients) {
+        super.selfAttentionBackward(shape, weights, bias, x, qkv, mean, rstd, d, factors, gradients);
+        kernels.selfAttention().prepare(shape, weights, x, d, factors.normed(), factors.dOut());
+        need(kernels.selfAttention().selfAttentionBackwardWorkspaceBytes(shape, weights.dim()));
     }
 
     @Override

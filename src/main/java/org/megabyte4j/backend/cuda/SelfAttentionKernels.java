@@ -10,6 +10,7 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import org.megabyte4j.backend.AttentionBias;
+import org.megabyte4j.backend.AttentionFactors;
 import org.megabyte4j.backend.AttentionParameters;
 import org.megabyte4j.backend.AttentionShape;
 import org.megabyte4j.backend.Ops;
@@ -27,11 +28,16 @@ final class SelfAttentionKernels {
     private static final int ROWS = 128;
     private static final int THREADS = 256;
 
-    private final KernelModule module;
-    private final Map<Integer, Kernel> kernels = new HashMap<>();
+    /** Of one width. */
+    private record Kernels(Kernel forward, Kernel backward) { }
 
-    SelfAttentionKernels(KernelLoader loader) {
+    private final KernelModule module;
+    private final LayerNormKernels layerNorm;
+    private final Map<Integer, Kernels> kernels = new HashMap<>();
+
+    SelfAttentionKernels(KernelLoader loader, LayerNormKernels layerNorm) {
         module = loader.module("self_attention");
+        this.layerNorm = layerNorm;
     }
 
     /** Why there is no kernel for these sizes; empty if there is one. */
@@ -46,16 +52,25 @@ final class SelfAttentionKernels {
         if (shape.length() > WARP_ROWS || WARP_ROWS % shape.length() != 0) {
             obstacles.add("its sequences have " + shape.length() + " positions; they can have 1, 2, 4, 8 or 16");
         }
-        if (shape.headSize() != HEAD || shape.keyValueHeads() != 1) {
-            obstacles.add("it has " + shape.keyValueHeads() + " key/value heads of size " + shape.headSize()
-                    + "; it can have 1 of size " + HEAD);
+        if (shape.headSize() != HEAD || shape.keyValueHeads() != 1 || shape.width() > dim) {
+            obstacles.add("it has " + shape.heads() + " heads of size " + shape.headSize() + " with "
+                    + shape.keyValueHeads() + " for keys and values; it can have " + dim / HEAD + " of size " + HEAD
+                    + " with 1");
         }
         return obstacles;
     }
 
-    /** Dynamic shared memory of a block. */
-    static int sharedBytes(int dim) {
+    /** Dynamic shared memory that a block takes at most. */
+    static int sharedBytes(int dim, int heads) {
+        return Math.max(forwardBytes(dim), backwardBytes(dim, heads));
+    }
+
+    private static int forwardBytes(int dim) {
         return Short.BYTES * (ROWS + 3 * HEAD) * dim;
+    }
+
+    private static int backwardBytes(int dim, int heads) {
+        return Short.BYTES * (2 * ROWS * dim + ROWS * HEAD * (heads + 2));
     }
 
     /**
@@ -74,19 +89,51 @@ final class SelfAttentionKernels {
         kernels.computeIfAbsent((int) dim, this::load);
     }
 
-    private Kernel load(int dim) {
-        return module.kernel("self_attention_" + dim + "_bf16", PTR, PTR, PTR, PTR, I32, PTR, PTR, PTR, PTR, PTR, PTR,
-                PTR, I64, I32, F32, F32, F32).maxDynamicShared(sharedBytes(dim));
+    private Kernels load(int dim) {
+        return new Kernels(
+                module.kernel("self_attention_" + dim + "_bf16", PTR, PTR, PTR, PTR, I32, I64, I32, F32, F32, PTR, PTR,
+                        PTR, PTR, PTR, PTR, F32).maxDynamicShared(forwardBytes(dim)),
+                module.kernel("self_attention_backward_" + dim + "_bf16", PTR, PTR, PTR, PTR, I32, I64, I32, F32, F32,
+                        PTR, PTR, PTR, PTR, PTR, PTR, PTR, PTR, PTR).maxDynamicShared(backwardBytes(dim, dim / HEAD)));
     }
 
     /** {@link Ops#selfAttention}. */
     void selfAttention(AttentionShape shape, AttentionParameters weights, AttentionBias bias, Tensor x, Tensor qkv,
-            Tensor attended, Tensor logSumExp, Tensor out, Tensor mean, Tensor rstd) {
+            Tensor attended, Tensor out, Tensor mean, Tensor rstd) {
         int dim = (int) weights.dim();
-        kernels.get(dim).grid(Math.ceilDiv(shape.rows(), (long) ROWS)).block(THREADS).shared(sharedBytes(dim))
+        begin(kernels.get(dim).forward, forwardBytes(dim), shape, weights, bias)
+                .arg(qkv).arg(attended).arg(x).arg(out).arg(mean).arg(rstd).arg(Ops.LAYER_NORM_EPSILON).launch();
+    }
+
+    /**
+     * {@link Ops#selfAttentionBackward}.
+     *
+     * @param workspace at least {@link #selfAttentionBackwardWorkspaceBytes}
+     */
+    void selfAttentionBackward(AttentionShape shape, AttentionParameters weights, AttentionBias bias, Tensor x,
+            Tensor qkv, Tensor mean, Tensor rstd, Tensor d, AttentionFactors factors, AttentionParameters gradients,
+            Tensor workspace) {
+        int dim = (int) weights.dim();
+        begin(kernels.get(dim).backward, backwardBytes(dim, shape.heads()), shape, weights, bias)
+                .arg(qkv).arg(x).arg(mean).arg(rstd).arg(d).arg(factors.dQkv()).arg(factors.normed())
+                .arg(factors.dOut()).arg(workspace).launch();
+        layerNorm.addGradients(workspace, blocks(shape), dim, gradients.norm(), gradients.normBias());
+    }
+
+    /** A block's sums for LayerNorm's gradients. */
+    long selfAttentionBackwardWorkspaceBytes(AttentionShape shape, long dim) {
+        return blocks(shape) * 2 * dim * Float.BYTES;
+    }
+
+    private static long blocks(AttentionShape shape) {
+        return Math.ceilDiv(shape.rows(), (long) ROWS);
+    }
+
+    private static Kernel begin(Kernel kernel, int sharedBytes, AttentionShape shape, AttentionParameters weights,
+            AttentionBias bias) {
+        return kernel.grid(blocks(shape)).block(THREADS).shared(sharedBytes)
                 .arg(weights.norm()).arg(weights.normBias()).arg(weights.toQkv()).arg(weights.toOut())
-                .arg(shape.heads()).arg(qkv).arg(attended).arg(logSumExp).arg(x).arg(out).arg(mean).arg(rstd)
-                .arg(shape.rows()).arg((int) shape.length()).arg((float) (1 / Math.sqrt(HEAD)))
-                .arg(bias == AttentionBias.ALIBI ? -8f / shape.heads() : 0f).arg(Ops.LAYER_NORM_EPSILON).launch();
+                .arg(shape.heads()).arg(shape.rows()).arg((int) shape.length()).arg((float) (1 / Math.sqrt(HEAD)))
+                .arg(bias == AttentionBias.ALIBI ? -8f / shape.heads() : 0f);
     }
 }
