@@ -97,12 +97,16 @@ __device__ __forceinline__ void store_quad(bf16* row, unsigned (&words)[4], int 
     if (valid) store_pack<4>(reinterpret_cast<unsigned*>(row + 8 * (lane % 4)), chunk);
 }
 
-// The other way round: 64 bytes of a row as pairs beside the results of four products; 0 if not valid.
-__device__ __forceinline__ void load_quad(const bf16* row, unsigned (&words)[4], int lane, bool valid) {
+// The other way round: 64 bytes of a row, 0 if not valid; turned, they are pairs beside the results of four products.
+__device__ __forceinline__ void begin_load_quad(const bf16* row, unsigned (&words)[4], int lane, bool valid) {
     Pack<unsigned, 4> chunk = {{0, 0, 0, 0}};
     if (valid) chunk = load_pack<4>(reinterpret_cast<const unsigned*>(row + 8 * (lane % 4)));
 #pragma unroll
     for (int i = 0; i < 4; i++) words[i] = chunk[i];
+}
+
+__device__ __forceinline__ void load_quad(const bf16* row, unsigned (&words)[4], int lane, bool valid) {
+    begin_load_quad(row, words, lane, valid);
     quad_transpose(words, lane);
 }
 

@@ -28,6 +28,8 @@ struct Backward {
     bf16* const stages;  // at the end x
     bf16* const tiles;   // [heads + 2][LAYER_ROWS][HEAD]: gradients of queries, keys, values
     int use;
+    Pairs keys;
+    Pairs values;
     float d_keys[N][4];
     float d_values[N][4];
     float d_normed[2][D / 16][4];
@@ -87,19 +89,16 @@ struct Backward {
 
     // The gradients of a head's queries, and its shares of those of keys and values.
     __device__ __forceinline__ void through_attention(const bf16* qkv, bf16* d_qkv, const Problem& problem, int index) {
-        Pairs other;  // keys, values, queries, what is needed last
+        Pairs queries;  // come while the product is computed
+        Place(problem.rows, weights.packed_width(), index * HEAD).begin_load(qkv, queries);
         Pairs d_attended;
         through_out(d_attended);
-        Pairs queries;
-        int width = weights.packed_width();
-        Place(problem.rows, width, index * HEAD).load(qkv, queries);
-        Place(problem.rows, width, weights.heads * HEAD).load(qkv, other);
+        queries.arrange();
         float p[2][4];
-        multiply_heads(p, queries, other);
+        multiply_heads(p, queries, keys);
         softmax(p, problem, index);
-        Place(problem.rows, width, (weights.heads + 1) * HEAD).load(qkv, other);
         float d_score[2][4];
-        multiply_heads(d_score, d_attended, other);
+        multiply_heads(d_score, d_attended, values);
 #pragma unroll
         for (int half = 0; half < 2; half++) {
             float mean = 0;
@@ -127,13 +126,13 @@ struct Backward {
 #pragma unroll
         for (int n = 0; n < N; n++) mma_m16n8k16(d_keys[n], left, queries.words[n]);
 
-        Place(problem.rows, width, weights.heads * HEAD).load(qkv, other);
-        other.turn();
+        Pairs turned_keys = keys;
+        turned_keys.turn();
         as_operand(left, d_score[0], d_score[1]);
         float d_query[N][4];
         clear_head(d_query);
 #pragma unroll
-        for (int n = 0; n < N; n++) mma_m16n8k16(d_query[n], left, other.words[n]);
+        for (int n = 0; n < N; n++) mma_m16n8k16(d_query[n], left, turned_keys.words[n]);
         put(d_query, d_qkv, problem.rows, index);
     }
 
@@ -196,11 +195,15 @@ __device__ __forceinline__ void backward(const Weights& weights, const Problem& 
         block.load(0);
         normalize_again<D>(nullptr, written.normed + at, x + at, weights.norm, weights.norm_bias, mean + here.first,
                            rstd + here.first, here.valid);
+        Place(problem.rows, weights.packed_width(), weights.heads * HEAD).begin_load(qkv, block.keys);
+        Place(problem.rows, weights.packed_width(), (weights.heads + 1) * HEAD).begin_load(qkv, block.values);
         clear_head(block.d_keys);
         clear_head(block.d_values);
         cp_async_wait<0>();
         __syncthreads();
         write_tile<D>(written.d_out + at, block.d_out, here.valid);
+        block.keys.arrange();
+        block.values.arrange();
     }
 #pragma unroll 1
     for (int head = 0; head < weights.heads; head++) block.through_attention(qkv, written.d_qkv, problem, head);

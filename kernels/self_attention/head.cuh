@@ -54,6 +54,21 @@ struct Pairs {
         }
     }
 
+    // What Place::begin_load has loaded becomes pairs.
+    __device__ __forceinline__ void arrange() {
+        int lane = thread_index_again() % WARP;
+#pragma unroll
+        for (int half = 0; half < 2; half++) {
+#pragma unroll
+            for (int n = 0; n < N; n += 4) {
+                unsigned four[4] = {words[n][half], words[n + 1][half], words[n + 2][half], words[n + 3][half]};
+                quad_transpose(four, lane);
+#pragma unroll
+                for (int j = 0; j < 4; j++) words[n + j][half] = four[j];
+            }
+        }
+    }
+
     // Operand A of a step over the head.
     __device__ __forceinline__ void left(unsigned (&a)[4], int step) const {
         a[0] = words[2 * step][0];
@@ -106,13 +121,14 @@ struct Place {
         }
     }
 
-    __device__ __forceinline__ void load(const bf16* from, Pairs& pairs) const {
+    // They are pairs once they are arranged, which waits for them.
+    __device__ __forceinline__ void begin_load(const bf16* from, Pairs& pairs) const {
 #pragma unroll
         for (int half = 0; half < 2; half++) {
 #pragma unroll
             for (int n = 0; n < N; n += 4) {
                 unsigned words[4];
-                load_quad(from + at + 8LL * half * width + 8 * n, words, lane, 8 * half < there);
+                begin_load_quad(from + at + 8LL * half * width + 8 * n, words, lane, 8 * half < there);
 #pragma unroll
                 for (int j = 0; j < 4; j++) pairs.words[n + j][half] = words[j];
             }
