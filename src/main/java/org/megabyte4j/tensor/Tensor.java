@@ -107,6 +107,12 @@ public final class Tensor {
         return new Tensor(region, regionOffset + from * dtype.bytes(), dtype, partShape);
     }
 
+    /** Where the first element lies in another tensor of the same buffer, in elements of this; -1 if it does not. */
+    public long indexIn(Tensor whole) {
+        long bytes = regionOffset - whole.regionOffset;
+        return region == whole.region && bytes >= 0 && bytes < whole.bytes() ? bytes / dtype.bytes() : -1;
+    }
+
     /** The block that holds the elements. For backends. */
     public Memory memory() {
         return region.memory();

@@ -1,13 +1,16 @@
 package org.megabyte4j.train;
 
 import java.lang.foreign.MemorySegment;
+import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import org.megabyte4j.backend.Backend;
+import org.megabyte4j.backend.DryBackend;
 import org.megabyte4j.backend.Ops;
 import org.megabyte4j.backend.Readback;
 import org.megabyte4j.backend.Recording;
 import org.megabyte4j.backend.StepScalars;
+import org.megabyte4j.backend.Stopwatch;
 import org.megabyte4j.model.Ids;
 import org.megabyte4j.model.Megabyte;
 import org.megabyte4j.model.MegabyteConfig;
@@ -161,6 +164,51 @@ public final class Trainer implements AutoCloseable {
             accumulate.run();
         }
         update.run();
+    }
+
+    /** Every operation of a step, in order, without running it; before or after {@link #allocate}. */
+    public List<StepAccount.Call> account() {
+        StepAccount.Recorder recorder = recorder(DryBackend.checks(), () -> { });
+        program(recorder);
+        return recorder.calls();
+    }
+
+    /**
+     * Runs a step on the last one's ids and tells how long each operation took on the device. The step before it, which
+     * runs again too, gives the host the time to enqueue all of them before the device comes to the first. The weights
+     * have moved on by two steps that do not count; this is for measuring alone.
+     */
+    public List<StepAccount.Call> timedAccount() {
+        try (Stopwatch watch = backend.stopwatch()) {
+            StepAccount.Recorder recorder = recorder(ops, watch::lap);
+            if (backend.isAsynchronous() && options.accumulate() == 1) {
+                whole.run();
+            }
+            watch.lap();
+            program(recorder);
+            double[] seconds = watch.seconds();
+            List<StepAccount.Call> calls = new ArrayList<>();
+            for (StepAccount.Call call : recorder.calls()) {
+                calls.add(call.taking(seconds[calls.size()]));
+            }
+            return calls;
+        }
+    }
+
+    private StepAccount.Recorder recorder(Ops to, Runnable afterEach) {
+        List<Tensor> arenas = new ArrayList<>(List.of(parameters.arena(), graph.gradients()));
+        if (parameters.computeCopy() != null) {
+            arenas.add(parameters.computeCopy());
+        }
+        return new StepAccount.Recorder(to, parameters.layout(), arenas, afterEach);
+    }
+
+    private void program(Ops on) {
+        begin(on);
+        for (int batch = 0; batch < options.accumulate(); batch++) {
+            accumulate(on);
+        }
+        update(on);
     }
 
     private StepScalars scalars(long step) {

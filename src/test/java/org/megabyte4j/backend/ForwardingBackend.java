@@ -76,6 +76,11 @@ public class ForwardingBackend implements Backend {
     }
 
     @Override
+    public Stopwatch stopwatch() {
+        return to.stopwatch();
+    }
+
+    @Override
     public void close() {
         to.close();
     }

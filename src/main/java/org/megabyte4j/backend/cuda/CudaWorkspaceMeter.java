@@ -106,7 +106,7 @@ final class CudaWorkspaceMeter extends ShapeChecks {
     public void causalAttention(AttentionShape shape, Tensor qkv, AttentionBias bias, Tensor out, Tensor logSumExp) {
         super.causalAttention(shape, qkv, bias, out, logSumExp);
         if (CudaOps.isLocal(shape)) {
-            kernels.localAttention().check(shape, qkv.dtype());
+            kernels.localAttention().prepare(shape, qkv.dtype());
         } else {
             kernels.patchAttention().prepare(shape, qkv.dtype());
         }
@@ -116,9 +116,11 @@ final class CudaWorkspaceMeter extends ShapeChecks {
     public void causalAttentionBackward(AttentionShape shape, Tensor qkv, AttentionBias bias, Tensor out,
             Tensor logSumExp, Tensor dOut, Tensor dQkv) {
         super.causalAttentionBackward(shape, qkv, bias, out, logSumExp, dOut, dQkv);
-        need(CudaOps.isLocal(shape)
-                ? kernels.localAttention().causalAttentionBackwardWorkspaceBytes(shape, qkv.dtype())
-                : kernels.patchAttention().causalAttentionBackwardWorkspaceBytes(shape, qkv.dtype()));
+        if (CudaOps.isLocal(shape)) {
+            kernels.localAttention().prepare(shape, qkv.dtype());
+        } else {
+            need(kernels.patchAttention().causalAttentionBackwardWorkspaceBytes(shape, qkv.dtype()));
+        }
     }
 
     @Override

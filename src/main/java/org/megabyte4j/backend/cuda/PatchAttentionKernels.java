@@ -6,7 +6,9 @@ import static org.megabyte4j.backend.cuda.KernelType.I64;
 import static org.megabyte4j.backend.cuda.KernelType.PTR;
 
 import java.util.HashMap;
+import java.util.List;
 import java.util.Map;
+import java.util.function.Consumer;
 import org.megabyte4j.backend.AttentionBias;
 import org.megabyte4j.backend.AttentionShape;
 import org.megabyte4j.backend.Ops;
@@ -22,15 +24,18 @@ final class PatchAttentionKernels {
     /** Of one dtype and one padded head size. */
     private record Kernels(Kernel forward, Kernel forwardAlibi, Kernel backwardQuery, Kernel backwardKey,
             Kernel sumPartials) {
-        static Kernels of(KernelModule module, DType dtype, PatchAttentionPlan plan) {
+        static Kernels of(KernelModule module, DType dtype, PatchAttentionPlan plan, boolean wide) {
+            int d = plan.padded();
             String suffix = dtype == DType.BF16 ? "_bf16" : "_f32";
-            String of = plan.padded() + suffix;
-            Kernel forward = forward(module, of, plan);
+            String of = d + suffix;
+            String forwardOf = d + (wide && PatchAttentionTiles.hasWideForward(dtype, d) ? "_wide" : "");
+            String keyOf = d + (wide && PatchAttentionTiles.hasWideBackwardKey(dtype, d) ? "_wide" : "") + suffix;
+            Kernel forward = forward(module, forwardOf + suffix, plan);
             return new Kernels(forward,
-                    dtype == DType.BF16 ? forward(module, plan.padded() + "_alibi" + suffix, plan) : forward,
+                    dtype == DType.BF16 ? forward(module, forwardOf + "_alibi" + suffix, plan) : forward,
                     shared(module.kernel("patch_attention_backward_query_" + of,
                             PTR, PTR, PTR, PTR, PTR, PTR, I32, I32, I32, I32, I32, I32, F32), plan.backwardQuery()),
-                    shared(module.kernel("patch_attention_backward_key_" + of,
+                    shared(module.kernel("patch_attention_backward_key_" + keyOf,
                             PTR, PTR, PTR, PTR, PTR, I64, I64, I32, I32, I32, I32, I32, I32, F32), plan.backwardKey()),
                     module.kernel("patch_attention_sum_partial_gradients" + suffix,
                             PTR, PTR, I64, I64, I32, I32, I32, I32, I32, I32));
@@ -46,16 +51,25 @@ final class PatchAttentionKernels {
         }
     }
 
-    private record Prepared(PatchAttentionPlan plan, Kernels kernels) { }
+    /** How to compute a shape in one way. */
+    private record Way(PatchAttentionPlan plan, Kernels kernels) { }
+
+    /** The ways for a shape, the usual one first, and which to go. */
+    private record Prepared(List<Way> ways, Choice forward, Choice backward) {
+        long workspaceBytes() {
+            return ways.stream().mapToLong(way -> way.plan.workspaceBytes()).max().orElseThrow();
+        }
+    }
 
     private final KernelModule module;
     private final int multiprocessors;
-    private final Map<Integer, Kernels> float32 = new HashMap<>();
-    private final Map<Integer, Kernels> bf16 = new HashMap<>();
+    private final Tuner tuner;
+    private final Map<String, Kernels> kernels = new HashMap<>();
     private final Map<AttentionShape, Prepared> float32Plans = new HashMap<>();
     private final Map<AttentionShape, Prepared> bf16Plans = new HashMap<>();
 
-    PatchAttentionKernels(KernelLoader loader) {
+    PatchAttentionKernels(KernelLoader loader, Tuner tuner) {
+        this.tuner = tuner;
         module = loader.module("patch_attention");
         multiprocessors = loader.multiprocessors();
     }
@@ -73,23 +87,57 @@ final class PatchAttentionKernels {
         Map<AttentionShape, Prepared> plans = dtype == DType.BF16 ? bf16Plans : float32Plans;
         Prepared known = plans.get(shape);
         if (known == null) {
-            PatchAttentionPlan plan = PatchAttentionPlan.of(shape, dtype, multiprocessors);
-            Kernels kernels = (dtype == DType.BF16 ? bf16 : float32)
-                    .computeIfAbsent(plan.padded(), padded -> Kernels.of(module, dtype, plan));
-            known = new Prepared(plan, kernels);
+            known = prepare(shape, dtype, tuner.measures()
+                    ? List.of(way(shape, dtype, false), way(shape, dtype, true)) : List.of(way(shape, dtype, false)));
             plans.put(shape, known);
         }
         return known;
     }
 
+    private Way way(AttentionShape shape, DType dtype, boolean wide) {
+        PatchAttentionPlan plan = PatchAttentionPlan.of(shape, dtype, multiprocessors, wide);
+        return new Way(plan, kernels.computeIfAbsent(plan.padded() + dtype.label() + wide,
+                name -> Kernels.of(module, dtype, plan, wide)));
+    }
+
+    private Prepared prepare(AttentionShape shape, DType dtype, List<Way> ways) {
+        int d = ways.getFirst().plan.padded();
+        Choice forward = tuner.choice(AttentionTrial.what(module, "forward", shape, dtype),
+                names(PatchAttentionTiles.hasWideForward(dtype, d)), scratch -> {
+            AttentionTrial t = AttentionTrial.plan(scratch, shape, dtype, 0);
+            return works(ways, way -> forward(way, shape, t.qkv(), AttentionTrial.BIAS, t.out(), t.logSumExp()));
+        });
+        Choice backward = tuner.choice(AttentionTrial.what(module, "backward", shape, dtype),
+                names(PatchAttentionTiles.hasWideBackwardKey(dtype, d)), scratch -> {
+            long bytes = Math.max(ways.getFirst().plan.workspaceBytes(), ways.getLast().plan.workspaceBytes());
+            AttentionTrial t = AttentionTrial.plan(scratch, shape, dtype, bytes);
+            return works(ways, way -> backward(way, shape, t.qkv(), AttentionTrial.BIAS, t.out(), t.logSumExp(),
+                    t.dOut(), t.dQkv(), t.workspace()));
+        });
+        return new Prepared(ways, forward, backward);
+    }
+
+    private static List<String> names(boolean hasWide) {
+        return hasWide ? List.of("usual", "wide") : List.of("usual");
+    }
+
+    private static List<Runnable> works(List<Way> ways, Consumer<Way> work) {
+        return ways.stream().map(way -> (Runnable) () -> work.accept(way)).toList();
+    }
+
     /** {@link Ops#causalAttention}. */
     void causalAttention(AttentionShape shape, Tensor qkv, AttentionBias bias, Tensor out, Tensor logSumExp) {
         Prepared prepared = prepared(shape, qkv.dtype());
-        PatchAttentionTiles tiles = prepared.plan.forward();
-        Kernel kernel = bias == AttentionBias.ALIBI ? prepared.kernels.forwardAlibi : prepared.kernels.forward;
+        forward(prepared.ways.get(prepared.forward.taken()), shape, qkv, bias, out, logSumExp);
+    }
+
+    private static void forward(Way way, AttentionShape shape, Tensor qkv, AttentionBias bias, Tensor out,
+            Tensor logSumExp) {
+        PatchAttentionTiles tiles = way.plan.forward();
+        Kernel kernel = bias == AttentionBias.ALIBI ? way.kernels.forwardAlibi : way.kernels.forward;
         kernel.grid(tiles.blocksOfQueries(shape)).block(tiles.threads()).shared(tiles.sharedBytes())
                 .arg(qkv).arg(out).arg(logSumExp);
-        launch(kernel, shape, prepared.plan, bias);
+        launch(kernel, shape, way.plan, bias);
     }
 
     /**
@@ -100,18 +148,23 @@ final class PatchAttentionKernels {
     void causalAttentionBackward(AttentionShape shape, Tensor qkv, AttentionBias bias, Tensor out,
             Tensor logSumExp, Tensor dOut, Tensor dQkv, Tensor workspace) {
         Prepared prepared = prepared(shape, qkv.dtype());
-        PatchAttentionPlan plan = prepared.plan;
+        backward(prepared.ways.get(prepared.backward.taken()), shape, qkv, bias, out, logSumExp, dOut, dQkv, workspace);
+    }
+
+    private static void backward(Way way, AttentionShape shape, Tensor qkv, AttentionBias bias, Tensor out,
+            Tensor logSumExp, Tensor dOut, Tensor dQkv, Tensor workspace) {
+        PatchAttentionPlan plan = way.plan;
         PatchAttentionTiles rows = plan.backwardQuery();
-        Kernel query = prepared.kernels.backwardQuery.grid(rows.blocksOfQueries(shape)).block(rows.threads())
+        Kernel query = way.kernels.backwardQuery.grid(rows.blocksOfQueries(shape)).block(rows.threads())
                 .shared(rows.sharedBytes()).arg(qkv).arg(out).arg(logSumExp).arg(dOut).arg(workspace).arg(dQkv);
         launch(query, shape, plan, bias);
         PatchAttentionTiles keys = plan.backwardKey();
-        Kernel key = prepared.kernels.backwardKey.grid(keys.blocksOfKeys(shape), plan.sharing()).block(keys.threads())
+        Kernel key = way.kernels.backwardKey.grid(keys.blocksOfKeys(shape), plan.sharing()).block(keys.threads())
                 .shared(keys.sharedBytes()).arg(qkv).arg(logSumExp).arg(dOut).arg(workspace).arg(dQkv)
                 .arg(plan.partialsAt()).arg(plan.chunk());
         launch(key, shape, plan, bias);
         if (plan.sharing() > 1) {
-            prepared.kernels.sumPartials.grid(shape.rows()).block(SUM_THREADS).arg(workspace).arg(dQkv)
+            way.kernels.sumPartials.grid(shape.rows()).block(SUM_THREADS).arg(workspace).arg(dQkv)
                     .arg(plan.partialsAt()).arg(plan.chunk()).arg((int) shape.length())
                     .arg(shape.heads() / shape.keyValueHeads()).arg(shape.keyValueWidth()).arg(shape.packedWidth())
                     .arg(keys.rows()).arg(keys.passing()).launch();
@@ -127,6 +180,6 @@ final class PatchAttentionKernels {
 
     /** Delta, and the sums of blocks that share keys: grows with the length, not with its square. */
     long causalAttentionBackwardWorkspaceBytes(AttentionShape shape, DType dtype) {
-        return prepared(shape, dtype).plan.workspaceBytes();
+        return prepared(shape, dtype).workspaceBytes();
     }
 }

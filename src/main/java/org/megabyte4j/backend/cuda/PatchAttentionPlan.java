@@ -34,13 +34,14 @@ record PatchAttentionPlan(int padded, PatchAttentionTiles forward, PatchAttentio
     /**
      * The plan for a shape.
      *
+     * @param wide with the tiles of 8 warps, where there are two to choose from
      * @throws ShapeException if there is no kernel for it; with all reasons
      */
-    static PatchAttentionPlan of(AttentionShape shape, DType dtype, int multiprocessors) {
+    static PatchAttentionPlan of(AttentionShape shape, DType dtype, int multiprocessors, boolean wide) {
         int d = PatchAttentionTiles.padded(dtype, shape.headSize());
-        PatchAttentionTiles forward = PatchAttentionTiles.forward(dtype, d);
+        PatchAttentionTiles forward = PatchAttentionTiles.forward(dtype, d, wide);
         PatchAttentionTiles query = PatchAttentionTiles.backwardQuery(dtype, d);
-        PatchAttentionTiles key = PatchAttentionTiles.backwardKey(dtype, d);
+        PatchAttentionTiles key = PatchAttentionTiles.backwardKey(dtype, d, wide);
         require(shape, Math.min(forward.rows(), Math.min(query.rows(), key.rows())));
         long chunk = chunk(shape, key, key.blocks() * multiprocessors);
         int sharing = (int) Math.ceilDiv(stages(shape, key, 0), chunk);
