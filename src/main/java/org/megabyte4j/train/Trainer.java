@@ -1,8 +1,6 @@
 package org.megabyte4j.train;
 
-import java.lang.foreign.MemorySegment;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.List;
 import org.megabyte4j.backend.Backend;
 import org.megabyte4j.backend.DryBackend;
@@ -11,7 +9,6 @@ import org.megabyte4j.backend.Readback;
 import org.megabyte4j.backend.Recording;
 import org.megabyte4j.backend.StepScalars;
 import org.megabyte4j.backend.Stopwatch;
-import org.megabyte4j.model.Ids;
 import org.megabyte4j.model.Megabyte;
 import org.megabyte4j.model.MegabyteConfig;
 import org.megabyte4j.model.Parameters;
@@ -43,6 +40,7 @@ public final class Trainer implements AutoCloseable {
     private final MemoryPlan plan = new MemoryPlan();
     private final Megabyte graph;
     private final Optimizer optimizer;
+    private final StepInputs inputs;
     private final Tensor scalars;        // F32 [StepScalars.COUNT]
     private final Tensor targets;        // I32 [1], of all batches of a step
     private final Tensor gradientNorm;   // F32 [1]
@@ -65,6 +63,8 @@ public final class Trainer implements AutoCloseable {
         backend.require(parameters.dtype());
         graph = Megabyte.forTraining(parameters, options.batch(), options.length(), plan);
         optimizer = options.optimizer().plan(parameters.layout(), plan);
+        inputs = new StepInputs(options.accumulate(), Math.multiplyExact(options.batch(), options.length()),
+                parameters.config().vocabularySize(), parameters.config().padId());
         scalars = plan.tensor(MemoryPlan.Category.INPUTS, "scalars", DType.F32, StepScalars.COUNT);
         targets = plan.tensor(MemoryPlan.Category.INPUTS, "targets", DType.I32, 1);
         gradientNorm = plan.tensor(MemoryPlan.Category.ACTIVATIONS, "gradientNorm", DType.F32, 1);
@@ -139,28 +139,24 @@ public final class Trainer implements AutoCloseable {
      * @throws IllegalArgumentException if there are too few or too many ids
      */
     public void step(int... ids) {
-        if (ids.length != options.bytesPerStep()) {
-            throw new IllegalArgumentException("a step takes " + options.bytesPerStep() + " ids, not " + ids.length);
-        }
-        Ids.check(ids, parameters.config().vocabularySize());
-        int padId = parameters.config().padId();
-        backend.write(targets, (int) Arrays.stream(ids).filter(id -> id != padId).count());
-        backend.write(scalars, scalars(stepsDone + 1).toArray());
+        inputs.take(ids);
+        optimizer.putScalars(stepsDone + 1, options.schedule().at(stepsDone + 1), inputs.scalarValues());
+        backend.write(targets, inputs.targets());
+        backend.write(scalars, inputs.scalars());
         if (options.accumulate() == 1) {
-            backend.write(graph.ids(), ids);
+            backend.write(graph.ids(), inputs.batch(0));
             whole.run();
         } else {
-            stepInParts(ids);
+            stepInParts();
         }
         stepsDone++;
         lastResults = results.enqueue();
     }
 
-    private void stepInParts(int... ids) {
+    private void stepInParts() {
         begin.run();
-        long batchBytes = graph.ids().bytes();
         for (int batch = 0; batch < options.accumulate(); batch++) {
-            backend.write(graph.ids(), MemorySegment.ofArray(ids).asSlice(batch * batchBytes, batchBytes));
+            backend.write(graph.ids(), inputs.batch(batch));
             accumulate.run();
         }
         update.run();
@@ -209,10 +205,6 @@ public final class Trainer implements AutoCloseable {
             accumulate(on);
         }
         update(on);
-    }
-
-    private StepScalars scalars(long step) {
-        return optimizer.scalars(step, options.schedule().at(step));
     }
 
     private void begin(Ops on) {
@@ -279,7 +271,9 @@ public final class Trainer implements AutoCloseable {
 
     /** The learning rate of a step; for Adafactor its relative step. */
     float learningRate(long step) {
-        return scalars(step).learningRate();
+        float[] values = new float[StepScalars.COUNT];
+        optimizer.putScalars(step, options.schedule().at(step), values);
+        return values[StepScalars.LEARNING_RATE];
     }
 
     /** Whether every weight is a finite number. Waits. */

@@ -368,7 +368,7 @@ final class KernelCases {
         final Tensor copy;
 
         Arenas(Program p, long count, boolean hasCopy) {
-            scalars = p.of(new StepScalars(1e-4f, 1, 1, 0.99f).toArray());
+            scalars = p.of(StepScalars.of(1e-4f, 1, 1, 0.99f));
             clip = new Ops.Clip(p.of(2f), 1);
             parameters = p.values(count);
             gradients = p.values(count);

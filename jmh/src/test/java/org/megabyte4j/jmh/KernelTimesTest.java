@@ -75,9 +75,10 @@ class KernelTimesTest {
         requireSimulator();
         System.setProperty("megabyte4j.device", "simulated");
         try {
-            assertThat(new Runner(new OptionsBuilder().include("LaunchBenchmark").forks(0).warmupIterations(0)
+            assertThat(new Runner(new OptionsBuilder().include("LaunchBenchmark").param("shape", "1x64")
+                    .forks(0).warmupIterations(0)
                     .measurementIterations(1).measurementTime(TimeValue.milliseconds(1)).shouldFailOnError(true)
-                    .build()).run()).hasSize(6);
+                    .build()).run()).hasSize(7);
         } finally {
             System.clearProperty("megabyte4j.device");
         }
