@@ -15,7 +15,7 @@ minutes=9
 out=results
 python=python3
 all="info tests verify-float32 verify-bf16 train-float32 train-bf16 peer-check peer-train-float32 peer-train-bf16 \
-kernel-times generate-float32 generate-bf16 peer-generate-bf16 launch memcheck racecheck peer-train-bf16-compiled"
+roofline-bf16 kernel-times generate-float32 generate-bf16 peer-generate-bf16 launch memcheck racecheck peer-train-bf16-compiled"
 phases=$all
 while [ $# -gt 0 ]; do
     case $1 in
@@ -199,6 +199,7 @@ for wanted in $phases; do
         verify-bf16) verify_phase verify-bf16 bf16 ;;
         train-float32) bench_phase train-float32 float32 "$train" ;;
         train-bf16) bench_phase train-bf16 bf16 "$train" ;;
+        roofline-bf16) bench_phase roofline-bf16 bf16 "$train --roofline" ;;
         generate-float32) bench_phase generate-float32 float32 "$generate" ;;
         generate-bf16) bench_phase generate-bf16 bf16 "$generate" ;;
         peer-check) peer_phase peer-check 60 --check "$here/golden" --curve-steps 0 ;;

@@ -216,10 +216,6 @@ public final class BenchCommand implements Callable<Integer> {
 
     private void print(RooflineReport roof, ObjectNode report) {
         PrintWriter out = spec.commandLine().getOut();
-        if (roofline.asMarkdown()) {
-            roof.markdown(out);
-            return;
-        }
         report.put("batch", batch).put("seq_len", length).put("clip", clip);
         if (json) {
             roof.into(report);

@@ -31,22 +31,15 @@ final class RooflineOptions {
             description = "With --roofline, GB/s of a large copy, read and written bytes together.")
     private Double bandwidth;
 
-    @Option(names = "--markdown", description = "With --roofline, print the operations as a table of Markdown.")
-    private boolean markdown;
-
     boolean areAskedFor() {
         return asked;
-    }
-
-    boolean asMarkdown() {
-        return markdown;
     }
 
     /** Why these options make no sense; null if they do. */
     String problem() {
         if (!asked) {
-            return card != null || tflops != null || bandwidth != null || markdown
-                    ? "--card, --matrix-tflops, --bandwidth-gb and --markdown are for --roofline" : null;
+            return card != null || tflops != null || bandwidth != null
+                    ? "--card, --matrix-tflops and --bandwidth-gb are for --roofline" : null;
         }
         if (card == null && (tflops == null) != (bandwidth == null)) {
             return "--matrix-tflops and --bandwidth-gb go together, or name a --card";

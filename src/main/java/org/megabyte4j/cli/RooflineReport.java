@@ -102,18 +102,6 @@ final class RooflineReport {
             }
             out.println();
         }
-
-        String markdown() {
-            return String.format(Locale.ROOT, "| %s | %s | %d | %,.1f | %,.1f | %,.0f | %s | %s | %s |%n", part,
-                    operation, calls, cost.flops() / 1e9, cost.bytes() / 1e6, 1e6 * floor, bound(),
-                    isMeasured() ? String.format(Locale.ROOT, "%,.0f", 1e6 * seconds) : "waits for hardware",
-                    isMeasured() ? String.format(Locale.ROOT, "%.0f", 100 * floor / seconds) : "");
-        }
-    }
-
-    /** Seconds of all operations one after the other; NaN in a report of a plan. */
-    double measured() {
-        return total.seconds;
     }
 
     void into(ObjectNode report) {
@@ -145,14 +133,5 @@ final class RooflineReport {
         if (total.isMeasured()) {
             out.printf(Locale.ROOT, "measured    %.3f ms, the operations one after the other%n", 1e3 * total.seconds);
         }
-    }
-
-    /** The operations as a table of Markdown. */
-    void markdown(PrintWriter out) {
-        out.print("| part | operation | calls | GFLOP | MB | floor µs | bound by | measured µs | % |\n"
-                + "|---|---|--:|--:|--:|--:|---|--:|--:|\n");
-        rows.forEach(row -> out.print(row.markdown()));
-        parts.values().forEach(row -> out.print(row.markdown()));
-        out.print(total.markdown());
     }
 }

@@ -104,13 +104,6 @@ class BenchCommandTest {
     }
 
     @Test
-    void theRooflineOfACardIsATableOfMarkdown() throws IOException {
-        assertThat(bench("--roofline", "--seq-len", "24", "--card", "h100", "--markdown")).isZero();
-        assertThat(out.toString()).startsWith("| part | operation |").contains("| waits for hardware |")
-                .doesNotContain("%n");
-    }
-
-    @Test
     void withoutJsonEachFigureIsALine() throws IOException {
         assertThat(bench("--seq-len", "24", "--steps", "1", "--warmup", "0", "--variant", "megabyte_in_action")).isZero();
         assertThat(out.toString()).containsPattern("(?m)^variant +megabyte_in_action$")

@@ -142,6 +142,19 @@ class TrainingStepTest {
     }
 
     @Test
+    void everyOperationOfAStepIsTimed() {
+        MegabyteConfig config = Presets.named("tiny");
+        try (Backend backend = Simulator.open();
+                Parameters parameters = Parameters.initialized(config, DType.BF16, backend, 1);
+                Trainer trainer = trainer(parameters, 1, backend)) {
+            trainer.step(ids(config, 0, 1));
+            var calls = trainer.timedAccount();
+            assertThat(calls).hasSameSizeAs(trainer.account()).allMatch(call -> call.seconds() > 0);
+            assertThat(backend.memoryUse().taken()).isBetween(parameters.arena().bytes(), backend.memoryUse().total());
+        }
+    }
+
+    @Test
     void stepsOfSeveralBatchesAreReplayedInParts() {
         MegabyteConfig config = Presets.named("tiny");
         try (Backend backend = Simulator.open();
