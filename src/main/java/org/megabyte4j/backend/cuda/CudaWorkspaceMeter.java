@@ -108,7 +108,7 @@ final class CudaWorkspaceMeter extends ShapeChecks {
         if (CudaOps.isLocal(shape)) {
             kernels.localAttention().check(shape, qkv.dtype());
         } else {
-            kernels.patchAttention().prepare(shape, qkv.dtype());
+            need(kernels.patchAttention().causalAttentionWorkspaceBytes(shape, bias, qkv.dtype()));
         }
     }
 
@@ -118,7 +118,7 @@ final class CudaWorkspaceMeter extends ShapeChecks {
         super.causalAttentionBackward(shape, qkv, bias, out, logSumExp, dOut, dQkv);
         need(CudaOps.isLocal(shape)
                 ? kernels.localAttention().causalAttentionBackwardWorkspaceBytes(shape, qkv.dtype())
-                : kernels.patchAttention().causalAttentionBackwardWorkspaceBytes(shape, qkv.dtype()));
+                : kernels.patchAttention().causalAttentionBackwardWorkspaceBytes(shape, bias, qkv.dtype()));
     }
 
     @Override
