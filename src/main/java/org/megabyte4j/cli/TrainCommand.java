@@ -162,6 +162,10 @@ public final class TrainCommand implements Callable<Integer> {
                             + (options.schedule().isExtensible() ? "give more --steps, or start"
                             : "its schedule ends there, so start") + " a new run with --init-from " + out);
                 }
+                if (!options.recomputation().equals(stored.options().recomputation())) {
+                    notice("this run goes on with another --recompute, which adds up in another order and may round"
+                            + " differently");
+                }
                 if (!recipe.device().equals(stored.device())) {
                     notice("this run was computed on \"" + stored.device() + "\" and goes on on \"" + recipe.device()
                             + "\", which may round differently");
@@ -249,7 +253,8 @@ public final class TrainCommand implements Callable<Integer> {
             this.options = options;
             parameters = new Parameters(config, dtype);
             trainer = Trainer.plan(parameters, options, backend);
-            evaluator = new Evaluator(parameters, options.batch(), options.length(), backend, trainer.memory());
+            evaluator = new Evaluator(parameters, options.batch(), options.length(),
+                    options.recomputation().chunk(), backend, trainer.memory());
         }
 
         /** Takes the memory of all; a refusal names the batch that would fit. */

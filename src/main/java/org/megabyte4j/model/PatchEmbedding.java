@@ -27,7 +27,7 @@ final class PatchEmbedding {
         dTable = graph.gradient(name);
         positions = learned ? graph.weight("g_pos_embedder.weight") : null;
         dPositions = learned ? graph.gradient("g_pos_embedder.weight") : null;
-        out = graph.kept("globalInput", batch * length, config.globalEmbeddingSize());
+        out = graph.kept(GraphBuilder.Keep.RESULTS, "", "globalInput", batch * length, config.globalEmbeddingSize());
     }
 
     Tensor forward(Ops ops, Tensor ids) {

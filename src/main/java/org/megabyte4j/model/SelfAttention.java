@@ -3,6 +3,7 @@ package org.megabyte4j.model;
 import org.megabyte4j.backend.AttentionBias;
 import org.megabyte4j.backend.AttentionShape;
 import org.megabyte4j.backend.Ops;
+import org.megabyte4j.model.GraphBuilder.Keep;
 import org.megabyte4j.tensor.Tensor;
 
 /** {@code x + to_out(attention(to_q(norm(x)), to_kv(norm(x))))}, causal, one key/value head for all query heads. */
@@ -15,6 +16,7 @@ final class SelfAttention {
     private final Tensor normed;      // [rows, dim], scratch
     private final Tensor qkv;         // [rows, (heads + 2) * headSize]
     private final Tensor attended;    // [rows, heads * headSize]
+    private final boolean attentionKept;
     private final Tensor logSumExp;   // F32 [batch, heads, length]
     private final Tensor out;         // [rows, dim]
     private final Tensor dNormed;     // [rows, dim], scratch
@@ -31,10 +33,11 @@ final class SelfAttention {
         toQkv = Linear.withoutBias(graph, name + "to_q.weight", name + "to_kv.weight");
         toOut = Linear.withoutBias(graph, name + "to_out.weight");
         normed = graph.scratch("normed", rows, dim);
-        qkv = graph.kept("qkv", rows, shape.packedWidth());
-        attended = graph.kept("attended", rows, shape.width());
-        logSumExp = graph.statistic("logSumExp", shape.batch(), shape.heads(), shape.length());
-        out = graph.kept("attentionOut", rows, dim);
+        qkv = graph.kept(Keep.ALL, name, "qkv", rows, shape.packedWidth());
+        attended = graph.kept(Keep.ATTENTION, name, "attended", rows, shape.width());
+        attentionKept = graph.keeps(Keep.ATTENTION);
+        logSumExp = graph.statistic(name, "logSumExp", shape.batch(), shape.heads(), shape.length());
+        out = graph.kept(Keep.ALL, name, "attentionOut", rows, dim);
         dNormed = graph.backwardScratch("dNormed", rows, dim);
         dQkv = graph.backwardScratch("dQkv", rows, shape.packedWidth());
         dAttended = graph.backwardScratch("dAttended", rows, shape.width());
@@ -47,6 +50,16 @@ final class SelfAttention {
         ops.causalAttention(shape, qkv, bias, attended, logSumExp);
         toOut.forward(ops, attended, x, out);
         return out;
+    }
+
+    /** Computes again what {@link #backward}, and that of the feed-forward behind it, need of {@link #forward}. */
+    void again(Ops ops) {
+        norm.forward(ops, x, normed);
+        toQkv.forward(ops, normed, null, qkv);
+        if (!attentionKept) {
+            ops.causalAttention(shape, qkv, bias, attended, logSumExp);
+        }
+        toOut.forward(ops, attended, x, out);
     }
 
     /** @param d gradient of the result; becomes the gradient of {@code x} */

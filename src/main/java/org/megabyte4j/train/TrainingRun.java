@@ -61,6 +61,7 @@ public final class TrainingRun implements AutoCloseable {
         this.description = description;
         this.listener = listener;
         trainer.measureNorm();   // metrics hold it
+        trainer.onProgress(done -> listener.progress(trainer.stepsDone() + 1, done));
         loggedStep = trainer.stepsDone();
         metrics = new RunMetrics(folder.path(), trainer.stepsDone(), listener::notice);
     }

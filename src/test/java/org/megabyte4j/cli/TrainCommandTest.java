@@ -21,6 +21,7 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.megabyte4j.checkpoint.RunFolder;
 import org.megabyte4j.model.ConfigJson;
+import org.megabyte4j.model.Recomputation;
 import org.megabyte4j.model.Variant;
 import org.megabyte4j.tensor.DType;
 import org.megabyte4j.train.Recipe;
@@ -398,6 +399,40 @@ class TrainCommandTest {
             assertThat(err.toString()).isEmpty();
         }
         assertThat(folder.resolve("new")).doesNotExist();
+    }
+
+    /** The same with and without; a run that goes on may change it, and is told what that means. */
+    @Test
+    void recomputationIsKeptByTheRun() throws IOException {
+        String again = "--recompute all --keep-attention --chunk 3";
+        assertThat(train(fresh("again", with(SMALL, arguments(again + " --schedule constant"))))).as(err.toString())
+                .isZero();
+        assertThat(train(arguments("--resume --out @again --steps 5"))).as(err.toString()).isZero();
+        assertThat(err.toString()).doesNotContain("--recompute");
+        assertThat(Recipe.of(folder.resolve("again")).orElseThrow().options().recomputation())
+                .isEqualTo(new Recomputation(Recomputation.Stacks.ALL, true, 3));
+        assertThat(train(arguments("--resume --out @again --steps 6 --recompute local")))
+                .as(err.toString()).isZero();
+        assertThat(err.toString()).contains("Note: this run goes on with another --recompute, which adds up in another"
+                + " order and may round differently.");
+        assertThat(Recipe.of(folder.resolve("again")).orElseThrow().options().recomputation())
+                .isEqualTo(new Recomputation(Recomputation.Stacks.LOCAL, false, 3));
+        assertRefused("--keep-attention is for global layers that are computed again; add --recompute global or"
+                + " --recompute all, or leave it out", arguments("--data @text --keep-attention --out @new"));
+        assertRefused("--chunk 0 is not possible; use at least 1", arguments("--data @text --chunk 0 --out @new"));
+    }
+
+    /** A million bytes with a small model, within 4 GB: in the plan, which takes none of it. */
+    @Test
+    void thePlanOfAMillionBytesIsPrinted() {
+        long[] totals = new long[2];
+        for (int i = 0; i < 2; i++) {
+            assertThat(train(arguments("--preset small --batch 1 --seq-len 1048576 --threads 2 --plan --recompute "
+                    + (i == 0 ? "none" : "all")))).as(err.toString()).isZero();
+            String last = out.toString().lines().toList().getLast();
+            totals[i] = Long.parseLong(last.replaceAll(" bytes.*|\\D", ""));
+        }
+        assertThat(totals[1]).isLessThan(3_500_000_000L).isLessThan(totals[0] / 4);
     }
 
     @Test
