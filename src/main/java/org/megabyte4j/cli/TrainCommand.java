@@ -27,6 +27,7 @@ import org.megabyte4j.data.TrainingData;
 import org.megabyte4j.model.Initializer;
 import org.megabyte4j.model.MegabyteConfig;
 import org.megabyte4j.model.Parameters;
+import org.megabyte4j.model.Recomputation;
 import org.megabyte4j.tensor.DType;
 import org.megabyte4j.train.Bookkeeping;
 import org.megabyte4j.train.DataOptions;
@@ -259,7 +260,9 @@ public final class TrainCommand implements Callable<Integer> {
 
         /** Takes the memory of all; a refusal names the batch that would fit. */
         void allocate(Backend backend) {
-            LargestBatch.named("--batch", options.batch(), batch -> {
+            String otherwise = (options.recomputation().stacks() == Recomputation.Stacks.ALL ? "" : "--recompute all, ")
+                    + "a smaller --seq-len or a smaller model";
+            LargestBatch.named("--batch", options.batch(), otherwise, batch -> {
                 try (Session other = new Session(parameters.config(), parameters.dtype(), options.withBatch(batch),
                         backend)) {
                     return other.parameters.plan().bytes() + other.trainer.memory().bytes();

@@ -12,8 +12,8 @@ import org.megabyte4j.tensor.Tensor;
  * row of that product depends on the id alone, so the whole table is projected once instead of every position. The
  * gradient of the projected table is summed up in float32, as those of parameters are, and goes on in float32.
  *
- * <p>It takes some of the positions at a time: {@link #begin}, then {@link #forward} and {@link #backward} for each part,
- * then {@link #finish}.
+ * <p>It takes some of the positions at a time: {@link #begin}, then {@link #forward} and {@link #backward} for each
+ * part, then {@link #finish}.
  */
 final class ByteEmbedding {
     private static final ByteShift NO_SHIFT = new ByteShift(0, 1);

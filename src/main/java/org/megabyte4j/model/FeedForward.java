@@ -23,9 +23,9 @@ final class FeedForward {
         normed = graph.scratch("normed", rows, dim);
         hidden = graph.kept(GraphBuilder.Keep.ALL, name, "hidden", rows, 4 * dim);
         activated = graph.scratch("activated", rows, 4 * dim);
-        dNormed = graph.backwardScratch("dNormed", rows, dim);
-        // Forward is over when backward begins: the activation's scratch serves again.
+        // Forward is over when backward begins: its scratch serves again.
         dHidden = activated;
+        dNormed = normed;
     }
 
     /** @param out {@code [rows, dim]} */
@@ -48,9 +48,9 @@ final class FeedForward {
         contract.backwardInput(ops, d, null, dHidden);
         ops.geluBackward(hidden, dHidden, dHidden, hidden);
         contract.backwardWeights(ops, hidden, d);
-        expand.backwardInput(ops, dHidden, null, dNormed);
         norm.again(ops, x, normed);
         expand.backwardWeights(ops, normed, dHidden);
+        expand.backwardInput(ops, dHidden, null, dNormed);
         norm.backward(ops, dNormed, x, d);
     }
 }

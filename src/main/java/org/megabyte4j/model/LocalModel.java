@@ -11,6 +11,8 @@ import org.megabyte4j.tensor.Tensor;
  * input, and the head. Patches are independent here, so a batch can go through a part at a time.
  */
 final class LocalModel {
+    private static final String LOCAL = "l_transformer";
+
     private final MegabyteConfig config;
     private final Linear globalToLocal;
     private final ByteEmbedding byteEmbedding;
@@ -28,12 +30,12 @@ final class LocalModel {
         this.byteEmbedding = byteEmbedding;
         long rows = patches * config.patchSize();
         globalToLocal = Linear.withBias(graph, "gl_linear.1");
-        input = graph.kept(Keep.ALL, "", "localInput", rows, config.localSize());
-        stack = new TransformerStack(graph, "l_transformer", config.localLayers(), config.localSize(),
+        input = graph.kept(Keep.ALL, "localInput ", TransformerStack.stream(LOCAL), rows, config.localSize());
+        stack = new TransformerStack(graph, LOCAL, config.localLayers(), config.localSize(),
                 new AttentionShape(patches, config.patchSize(), config.localHeads(), 1, config.localHeadSize()), bias);
         head = Linear.withBias(graph, "to_logits");
         logits = graph.kept(Keep.ALL, "", "logits", rows, config.vocabularySize());
-        d = graph.backwardScratch("dLocal", rows, config.localSize());
+        d = graph.backwardScratch(TransformerStack.stream(LOCAL), rows, config.localSize());
     }
 
     long rows() {

@@ -28,6 +28,8 @@ import org.megabyte4j.tensor.Tensor;
  * }</pre>
  */
 public final class Megabyte {
+    private static final String GLOBAL = "g_transformer";
+
     private final MegabyteConfig config;
     private final Tensor ids;
     private final Tensor targetCount;
@@ -39,7 +41,7 @@ public final class Megabyte {
     private final ByteEmbedding byteEmbedding;
     private final List<Chunk> chunks = new ArrayList<>();
     private final Progress progress;
-    private final Tensor dGlobal;         // [B * K, P * D_G], scratch
+    private final Tensor dGlobal;    // [B * K, P * D_G], scratch
 
     private Tensor globalInput;
     private Tensor globalOutput;
@@ -64,8 +66,8 @@ public final class Megabyte {
         GraphBuilder graph = new GraphBuilder(parameters, gradients, plan);
         progress = graph.progress();
         AttentionBias bias = config.variant() == Variant.MEGABYTE ? AttentionBias.NONE : AttentionBias.ALIBI;
-        patchEmbedding = new PatchEmbedding(graph, batch, length);
-        global = new TransformerStack(recomputation.global(graph), "g_transformer", config.globalLayers(),
+        patchEmbedding = new PatchEmbedding(graph, batch, length, GLOBAL);
+        global = new TransformerStack(recomputation.global(graph), GLOBAL, config.globalLayers(),
                 config.globalSize(), new AttentionShape(batch, length / config.patchSize(), config.globalHeads(), 1,
                 config.globalHeadSize()), bias);
         byteEmbedding = new ByteEmbedding(graph, length);
@@ -76,7 +78,7 @@ public final class Megabyte {
         for (long first = 0; first < patches; first += atOnce) {
             chunks.add(new Chunk(patches - first < atOnce ? rest : chunk, first * config.patchSize()));
         }
-        dGlobal = graph.backwardScratch("dGlobal", patches, config.globalSize());
+        dGlobal = graph.backwardScratch(TransformerStack.stream(GLOBAL), patches, config.globalSize());
     }
 
     /**

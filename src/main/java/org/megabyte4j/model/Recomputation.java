@@ -21,7 +21,7 @@ public record Recomputation(
         @JsonProperty("chunk") Integer chunk) {
 
     /** Bytes in a chunk where nothing is said: enough rows for any device to be busy. */
-    public static final int CHUNK_BYTES = 1 << 16;
+    public static final int CHUNK_BYTES = 1 << 15;
 
     /** Everything is kept. */
     public static final Recomputation NONE = new Recomputation(Stacks.NONE, false, null);

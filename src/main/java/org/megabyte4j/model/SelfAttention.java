@@ -32,15 +32,17 @@ final class SelfAttention {
         norm = new LayerNorm(graph, name + "norm", rows);
         toQkv = Linear.withoutBias(graph, name + "to_q.weight", name + "to_kv.weight");
         toOut = Linear.withoutBias(graph, name + "to_out.weight");
-        normed = graph.scratch("normed", rows, dim);
+        // What is never needed at the same time has one buffer, the result too if it is not kept.
+        String passing = graph.keeps(Keep.ALL) ? "normed" : "attentionOut";
+        normed = graph.scratch(passing, rows, dim);
+        dAttended = graph.backwardScratch(passing, rows, shape.width());
         qkv = graph.kept(Keep.ALL, name, "qkv", rows, shape.packedWidth());
         attended = graph.kept(Keep.ATTENTION, name, "attended", rows, shape.width());
         attentionKept = graph.keeps(Keep.ATTENTION);
         logSumExp = graph.statistic(name, "logSumExp", shape.batch(), shape.heads(), shape.length());
         out = graph.kept(Keep.ALL, name, "attentionOut", rows, dim);
-        dNormed = graph.backwardScratch("dNormed", rows, dim);
+        dNormed = normed;
         dQkv = graph.backwardScratch("dQkv", rows, shape.packedWidth());
-        dAttended = graph.backwardScratch("dAttended", rows, shape.width());
     }
 
     Tensor forward(Ops ops, Tensor x) {
@@ -67,9 +69,9 @@ final class SelfAttention {
         toOut.backwardInput(ops, d, null, dAttended);
         toOut.backwardWeights(ops, attended, d);
         ops.causalAttentionBackward(shape, qkv, bias, attended, logSumExp, dAttended, dQkv);
-        toQkv.backwardInput(ops, dQkv, null, dNormed);
         norm.again(ops, x, normed);
         toQkv.backwardWeights(ops, normed, dQkv);
+        toQkv.backwardInput(ops, dQkv, null, dNormed);
         norm.backward(ops, dNormed, x, d);
     }
 }

@@ -31,8 +31,16 @@ final class TransformerStack {
             String feedForward = ModelLayout.feedForward(name, i);
             layers.add(new Layer(new SelfAttention(graph, ModelLayout.attention(name, i), dim, shape, bias),
                     new FeedForwardRows(graph, feedForward, shape.rows(), dim),
-                    graph.kept(Keep.RESULTS, feedForward, name + "Out", shape.rows(), dim)));
+                    graph.kept(Keep.RESULTS, feedForward, stream(name), shape.rows(), dim)));
         }
+    }
+
+    /**
+     * The name of scratch for what passes through the layers of a stack: the input and results of layers where they
+     * are not kept, and their gradient.
+     */
+    static String stream(String stack) {
+        return stack + " stream";
     }
 
     /** @param x {@code [rows, dim]} */

@@ -325,7 +325,8 @@ class TrainCommandTest {
                  "optimizer": {"name": "anyprecision", "beta1": 0.8, "beta2": 0.98, "epsilon": 1e-6,
                    "weight_decay": 0.3, "decay_all": true, "dynamic_weight_decay": false, "scale_parameter": true,
                    "kahan": true, "momentum_dtype": "BF16", "variance_dtype": "F32", "compensation_dtype": "F32"},
-                 "schedule": {"name": "linear", "lr": 0.01, "warmup": 1, "steps": 3}}"""));
+                 "schedule": {"name": "linear", "lr": 0.01, "warmup": 1, "steps": 3},
+                 "recomputation": {"stacks": "NONE", "keep_attention": false, "chunk": null}}"""));
         assertThat(trainer.get("data").get("valid_data").get(0).asText()).isEqualTo(path("other"));
         assertThat(trainer.get("data").get("sampling").asText()).isEqualToIgnoringCase("chunks");
         assertThat(trainer.get("bookkeeping").get("keep").asInt()).isEqualTo(7);
@@ -442,7 +443,7 @@ class TrainCommandTest {
         assertThat(err.toString().lines().toList()).singleElement().asString().matches("megabyte4j: not enough memory:"
                 + " \\d+\\.\\d\\d GiB needed \\(parameters 4\\.\\d\\d GiB, gradients .*, optimizer .*, activations .*,"
                 + " workspace .*, inputs .*\\), \\d+\\.\\d\\d GiB free; (the largest that fits is --batch \\d|not even"
-                + " --batch 1 fits, use a smaller --seq-len or a smaller model)");
+                + " --batch 1 fits, use --recompute all, a smaller --seq-len or a smaller model)");
         assertThat(folder.resolve("new")).doesNotExist();
         assertThat(train(with(tooLarge, "--plan"))).isZero();
     }

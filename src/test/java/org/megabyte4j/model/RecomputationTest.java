@@ -142,14 +142,14 @@ public class RecomputationTest {
             Recomputation all = new Recomputation(Stacks.ALL, keepAttention, 64);
             long growth = bytes(config, 8 * more, all, categories) - bytes(config, 4 * more, all, categories);
             long layer = 8 + lse + width + (keepAttention ? width : 0);     // a norm, log-sum-exp, out
-            // Scratch: normed, dNormed, qkv and its gradient, the two results, dAttended and dGlobal.
-            long scratch = 2 * width + 2 * (attention - 2 * width) + (keepAttention ? 3 : 4) * width;
+            // Scratch: qkv and its gradient, attended, attentionOut and what it shares its buffer with, dGlobal.
+            long scratch = 2 * (attention - 2 * width) + (keepAttention ? 2 : 3) * width;
             assertThat(growth / more).isEqualTo(width + config.globalLayers() * layer + scratch);
         }
         Recomputation local = new Recomputation(Stacks.LOCAL, false, 64);
         long growth = bytes(config, 8 * more, local, categories) - bytes(config, 4 * more, local, categories);
         assertThat(growth / more).isEqualTo(width + config.globalLayers() * keptInLayer
-                + 2 * width + (attention - 2 * width) + 2 * width + 4 * width);    // normed, dNormed, dQkv, .., activated
+                + 2 * width + (attention - 2 * width) + 4 * width);    // normed, dGlobal, dQkv, activated
     }
 
     @Test
