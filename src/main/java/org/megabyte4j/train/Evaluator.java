@@ -47,7 +47,11 @@ public final class Evaluator {
         backend.require(parameters.dtype());
         graph = Megabyte.forLoss(parameters, batch, length, chunk, plan);
         ops = backend.plan(plan, this::enqueue);
-        batchIds = Math.multiplyExact(batch, length);
+        if ((long) batch * length > Integer.MAX_VALUE) {
+            throw new TrainException("--batch " + batch + " of " + length + " bytes each is more than the "
+                    + Integer.MAX_VALUE + " bytes that an evaluation takes at once; use less");
+        }
+        batchIds = batch * length;
     }
 
     private void enqueue(Ops on) {
