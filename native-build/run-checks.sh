@@ -140,7 +140,7 @@ verify_phase() {
     fi
 }
 
-# Long contexts. They need 13 and 75 GB.
+# Long contexts. They need 12 and 70 GB.
 long="--mode train --preset benchmark --batch 1 --recompute all --keep-attention"
 train_1m="$long --seq-len 1048576 --steps 3 --warmup 2"
 train_8m="$long --seq-len 8388608 --steps 1 --warmup 1"
