@@ -274,6 +274,13 @@ public final class TrainCommand implements Callable<Integer> {
             int padId = parameters.config().padId();
             batches = recipe.data().sampling().source(opened.train(), options.batch() * options.accumulate(),
                     options.length(), padId, recipe.seed());
+            long longest = opened.train().longestStretch();
+            if (longest < options.length() && recipe.data().sampling() != Sampling.SEQUENTIAL) {
+                notice(String.format(Locale.ROOT, "every sequence is padded, since no stretch of the training data has"
+                        + " more than %,d of --seq-len %,d bytes; what is held out cuts the data up, so name other data"
+                        + " with --valid-data, hold out nothing with --valid-fraction 0, or use a shorter --seq-len",
+                        longest, options.length()));
+            }
             CorpusPart heldOut = opened.validation();
             if (heldOut.length() > 0) {
                 long batchBytes = (long) options.batch() * options.length();

@@ -423,6 +423,19 @@ class TrainCommandTest {
         assertRefused("--chunk 0 is not possible; use at least 1", arguments("--data @text --chunk 0 --out @new"));
     }
 
+    @Test
+    void sequencesLongerThanTheDataHasThemAreNoted() {
+        String[] longer = arguments("--data @text --preset tiny --batch 1 --seq-len 512 --steps 1 --threads 1 --out ");
+        longer[longer.length - 1] = "--out";
+        assertThat(train(with(longer, path("padded")))).as(err.toString()).isZero();
+        assertThat(err.toString().lines().findFirst().orElseThrow()).matches("Note: every sequence is padded, since no"
+                + " stretch of the training data has more than 1\\d\\d of --seq-len 512 bytes; what is held out cuts the"
+                + " data up, so name other data with --valid-data, hold out nothing with --valid-fraction 0, or use a"
+                + " shorter --seq-len\\.");
+        assertThat(train(with(longer, path("unpadded"), "--valid-fraction", "0"))).as(err.toString()).isZero();
+        assertThat(err.toString()).doesNotContain("Note:");
+    }
+
     /** A million bytes with a small model, within 4 GB: in the plan, which takes none of it. */
     @Test
     void thePlanOfAMillionBytesIsPrinted() {

@@ -20,13 +20,13 @@ import org.megabyte4j.tensor.ParameterLayout;
 public class RecomputationTest {
     private static final int PATCH = 3;
     private static final int BATCH = 2;
-    /** 14 patches of both sequences together: 3, 4, 5, 9 and 13 do not divide them, and all but 7 cross the border. */
+    /** 14 patches of both sequences together: 4, 5 and 13 do not divide them, and cross the border; 7 ends there. */
     private static final int LENGTH = 7 * PATCH;
 
     /** Every choice, with chunks of a patch, that do not divide the sequences, that cross their border, and of all. */
     public static Stream<Recomputation> choices() {
-        return Stream.of(Stacks.values()).flatMap(stacks -> Stream.of(null, 1, 3, 4, 5, 7, 9, 13, 14, 99)
-                .flatMap(chunk -> Stream.of(false, true)
+        return Stream.of(Stacks.values()).flatMap(stacks -> Stream.of(null, 1, 4, 5, 7, 13, 99)
+                .filter(chunk -> chunk == null || stacks != Stacks.NONE).flatMap(chunk -> Stream.of(false, true)
                         .filter(kept -> !kept || stacks == Stacks.GLOBAL || stacks == Stacks.ALL)
                         .map(kept -> new Recomputation(stacks, kept, chunk))));
     }
