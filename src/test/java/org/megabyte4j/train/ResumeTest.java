@@ -17,6 +17,7 @@ import org.junit.jupiter.params.provider.Arguments;
 import org.junit.jupiter.params.provider.MethodSource;
 import org.megabyte4j.backend.Backend;
 import org.megabyte4j.backend.ReferenceBackend;
+import org.megabyte4j.backend.cpu.CpuBackend;
 import org.megabyte4j.checkpoint.Checkpoint;
 import org.megabyte4j.checkpoint.ModelFiles;
 import org.megabyte4j.checkpoint.RunFolder;
@@ -118,6 +119,13 @@ class ResumeTest {
         TestRun.train(whole, data, options, run, handle -> { });
 
         Path parts = folder.resolve("parts");
+        int[] layers = {0};
+        assertThat(TestRun.train(parts, data, options, run, CpuBackend.open(1), DType.F32, handle -> { }, handle -> {
+            if (handle.trainer().stepsDone() == 0 && ++layers[0] == 3) {
+                handle.run().requestStop();      // in the middle of the first step, which is given up
+            }
+        })).isEqualTo(TrainingRun.Outcome.STOPPED);
+        assertThat(layers[0]).isEqualTo(3);
         for (long stop : List.of(1, 4, 7)) {     // at once, together with a checkpoint, between two
             assertThat(TestRun.train(parts, data, options, run, handle -> {
                 if (handle.trainer().stepsDone() == stop) {
@@ -125,6 +133,11 @@ class ResumeTest {
                 }
             })).isEqualTo(TrainingRun.Outcome.STOPPED);
         }
+        assertThat(TestRun.train(parts, data, options, run, CpuBackend.open(1), DType.F32, handle -> { }, handle -> {
+            if (handle.trainer().stepsDone() == 8) {
+                handle.run().requestStop();      // in the middle of the ninth
+            }
+        })).isEqualTo(TrainingRun.Outcome.STOPPED);
         assertThatThrownBy(() -> TestRun.train(parts, data, options, run, handle -> {
             if (handle.trainer().stepsDone() == STEPS - 1) {
                 throw new Failure();             // two steps behind the checkpoint of step 8
