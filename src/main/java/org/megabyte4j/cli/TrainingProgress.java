@@ -111,7 +111,7 @@ final class TrainingProgress implements TrainingListener, AutoCloseable {
     @Override
     public void progress(long step, double done) {
         long now = System.nanoTime();
-        if (done < doneAtBegin || step != stepBegun) {
+        if (step != stepBegun) {
             stepBegun = step;
             beginning = now;
             doneAtBegin = done;

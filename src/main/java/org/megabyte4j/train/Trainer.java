@@ -55,8 +55,8 @@ public final class Trainer implements AutoCloseable {
     private long lastResults = -1;
     private boolean measuresNorm;        // it takes a pass over all gradients
     private long stepsDone;
-    private long batchFlops;             // of the layers, forward and backward
-    private long stepFlopsDone;
+    private double batchFlops;           // of the layers, forward and backward
+    private double stepFlopsDone;
 
     private Trainer(Parameters parameters, TrainOptions options, Backend backend) {
         this.parameters = parameters;
@@ -137,7 +137,7 @@ public final class Trainer implements AutoCloseable {
         if (!backend.isAsynchronous()) {
             graph.onProgress(flops -> {
                 stepFlopsDone += flops;
-                listener.accept((double) stepFlopsDone / (batchFlops * options.accumulate()));
+                listener.accept(stepFlopsDone / (batchFlops * options.accumulate()));
             });
         }
     }
