@@ -32,12 +32,26 @@ public final class Evaluator {
      * @throws org.megabyte4j.MegabyteException if the device does not compute in the parameters' type
      */
     public Evaluator(Parameters parameters, int batch, int length, Backend backend, MemoryPlan plan) {
+        this(parameters, batch, length, null, backend, plan);
+    }
+
+    /**
+     * As above.
+     *
+     * @param chunk patches that go through the local model at once; null for the default. The result depends on it as
+     *              little as on the batch
+     */
+    public Evaluator(Parameters parameters, int batch, int length, Integer chunk, Backend backend, MemoryPlan plan) {
         this.config = parameters.config();
         this.backend = backend;
         backend.require(parameters.dtype());
-        graph = Megabyte.forEvaluation(parameters, batch, length, plan);
+        graph = Megabyte.forLoss(parameters, batch, length, chunk, plan);
         ops = backend.plan(plan, this::enqueue);
-        batchIds = Math.multiplyExact(batch, length);
+        if ((long) batch * length > Integer.MAX_VALUE) {
+            throw new TrainException("--batch " + batch + " of " + length + " bytes each is more than the "
+                    + Integer.MAX_VALUE + " bytes that an evaluation takes at once; use less");
+        }
+        batchIds = batch * length;
     }
 
     private void enqueue(Ops on) {

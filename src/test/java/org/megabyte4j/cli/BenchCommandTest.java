@@ -69,6 +69,15 @@ class BenchCommandTest {
     }
 
     @Test
+    void recomputationIsTimedAndNamed() throws IOException {
+        JsonNode report = report("--seq-len", "24", "--steps", "1", "--warmup", "0", "--recompute", "all",
+                "--keep-attention", "--chunk", "4", "--json");
+        assertThat(report.get("recompute").asText()).isEqualTo("all");
+        assertThat(report.get("keep_attention").asBoolean()).isTrue();
+        assertThat(report.get("planned_bytes").asLong()).isPositive();
+    }
+
+    @Test
     void withoutJsonEachFigureIsALine() throws IOException {
         assertThat(bench("--seq-len", "24", "--steps", "1", "--warmup", "0", "--variant", "megabyte_in_action")).isZero();
         assertThat(out.toString()).containsPattern("(?m)^variant +megabyte_in_action$")

@@ -151,6 +151,32 @@ class EvaluatorTest {
     }
 
     @Test
+    void moreThanAnArrayHoldsIsRefused() {
+        MegabyteConfig config = config(Variant.IN_ACTION).withMaxLength(null);
+        try (Parameters parameters = new Parameters(config); Backend backend = CpuBackend.open(1)) {
+            assertThatThrownBy(() -> new Evaluator(parameters, 3, 900_000_000, backend, new MemoryPlan()))
+                    .isInstanceOf(TrainException.class).hasMessage("--batch 3 of 900000000 bytes each is more than the"
+                            + " 2147483647 bytes that an evaluation takes at once; use less");
+        }
+    }
+
+    /** The chunks of an evaluation leave its result as it is, and its local memory does not grow with the length. */
+    @Test
+    void chunksOfAnyLengthTakeTheMemoryOfOne() {
+        MegabyteConfig config = config(Variant.IN_ACTION).withMaxLength(null);
+        long[] logits = new long[2];
+        try (Parameters parameters = new Parameters(config); Backend backend = CpuBackend.open(1)) {
+            for (int i = 0; i < 2; i++) {
+                MemoryPlan plan = new MemoryPlan();
+                new Evaluator(parameters, 1, PATCH * (1 + i) * 50_000, 100, backend, plan);
+                logits[i] = plan.regions().stream().filter(region -> region.name().equals("logits"))
+                        .mapToLong(region -> region.bytes()).sum();
+            }
+        }
+        assertThat(logits).containsOnly(4L * 100 * PATCH * config.vocabularySize());
+    }
+
+    @Test
     void lengthsThatDoNotSuitTheModelAreRefused() {
         try (Parameters parameters = new Parameters(config(Variant.MEGABYTE)); Backend backend = CpuBackend.open(1)) {
             for (int length : new int[] {0, PATCH + 1, LENGTH + PATCH}) {
