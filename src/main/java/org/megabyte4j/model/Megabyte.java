@@ -27,6 +27,7 @@ import org.megabyte4j.tensor.Tensor;
 public final class Megabyte {
     private final MegabyteConfig config;
     private final Tensor ids;
+    private final Tensor targets;
     private final Tensor targetCount;
     private final Tensor loss;
     private final Tensor gradients;
@@ -47,7 +48,7 @@ public final class Megabyte {
     private Tensor globalOutput;
     private Tensor localOutput;
 
-    private Megabyte(Parameters parameters, int batch, int length, MemoryPlan plan, boolean backward) {
+    private Megabyte(Parameters parameters, int batch, int length, MemoryPlan plan, boolean backward, boolean someTargets) {
         config = parameters.config();
         if (batch < 1) {
             throw new ConfigException("batch size " + batch + " is not possible; use at least 1");
@@ -56,6 +57,7 @@ public final class Megabyte {
         long rows = (long) batch * length;
         long patches = rows / config.patchSize();
         ids = plan.tensor(MemoryPlan.Category.INPUTS, "ids", DType.I32, batch, length);
+        targets = someTargets ? plan.tensor(MemoryPlan.Category.INPUTS, "targets", DType.I32, batch, length) : ids;
         targetCount = plan.tensor(MemoryPlan.Category.ACTIVATIONS, "targetCount", DType.I32, 1);
         loss = plan.tensor(MemoryPlan.Category.ACTIVATIONS, "loss", DType.F32, 1);
         gradients = backward ? plan.tensor(MemoryPlan.Category.GRADIENTS, "gradients", DType.F32,
@@ -86,12 +88,17 @@ public final class Megabyte {
      * @throws ConfigException if the length does not suit the model
      */
     public static Megabyte forTraining(Parameters parameters, int batch, int length, MemoryPlan plan) {
-        return new Megabyte(parameters, batch, length, plan, true);
+        return new Megabyte(parameters, batch, length, plan, true, false);
     }
 
     /** A graph that only runs forward, in much less memory. */
     public static Megabyte forEvaluation(Parameters parameters, int batch, int length, MemoryPlan plan) {
-        return new Megabyte(parameters, batch, length, plan, false);
+        return new Megabyte(parameters, batch, length, plan, false, false);
+    }
+
+    /** As {@link #forEvaluation} with {@link #targets} of its own, which need not be all of the ids. */
+    public static Megabyte forEvaluationOfSome(Parameters parameters, int batch, int length, MemoryPlan plan) {
+        return new Megabyte(parameters, batch, length, plan, false, true);
     }
 
     /** From {@link #ids} to {@link #logits}. */
@@ -106,7 +113,7 @@ public final class Megabyte {
 
     /** Adds the mean cross entropy of all targets that are not padding, in nats, to {@link #loss}; keeps the logits. */
     public void loss(Ops ops) {
-        ops.countTargets(ids, config.padId(), targetCount);
+        ops.countTargets(targets, config.padId(), targetCount);
         crossEntropy(ops, targetCount, null);
     }
 
@@ -115,17 +122,17 @@ public final class Megabyte {
      * are used up.
      */
     public void lossAndBackward(Ops ops) {
-        ops.countTargets(ids, config.padId(), targetCount);
+        ops.countTargets(targets, config.padId(), targetCount);
         lossAndBackward(ops, targetCount);
     }
 
     /**
      * As {@link #lossAndBackward(Ops)} for one of several batches that make one mean: each adds its share of it.
      *
-     * @param targets I32 {@code [1]}, those of all the batches that are not padding
+     * @param count I32 {@code [1]}: targets of all the batches that are not padding
      */
-    public void lossAndBackward(Ops ops, Tensor targets) {
-        crossEntropy(ops, targets, logits);
+    public void lossAndBackward(Ops ops, Tensor count) {
+        crossEntropy(ops, count, logits);
         head.backwardInput(ops, logits, null, dLocal);
         head.backwardWeights(ops, localOutput, logits);
         local.backward(ops, dLocal);
@@ -136,8 +143,8 @@ public final class Megabyte {
         patchEmbedding.backward(ops, ids, asBytes(dGlobal));
     }
 
-    private void crossEntropy(Ops ops, Tensor targets, Tensor dLogits) {
-        ops.softmaxCrossEntropy(logits, ids.view(ids.elements()), config.padId(), targets, loss, dLogits, 1f);
+    private void crossEntropy(Ops ops, Tensor count, Tensor dLogits) {
+        ops.softmaxCrossEntropy(logits, targets.view(targets.elements()), config.padId(), count, loss, dLogits, 1f);
     }
 
     private long[] patchShape() {
@@ -152,6 +159,11 @@ public final class Megabyte {
     /** The input, I32 {@code [B, T]}; every id must lie within the vocabulary, see {@link Ids#check}. */
     public Tensor ids() {
         return ids;
+    }
+
+    /** What the loss is about, I32 {@code [B, T]}: the {@link #ids} themselves, or those among them that count. */
+    public Tensor targets() {
+        return targets;
     }
 
     /** {@code [B * T, V]} in the type that the model computes in, after {@link #forward}. */
