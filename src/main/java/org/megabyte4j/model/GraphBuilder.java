@@ -12,12 +12,19 @@ final class GraphBuilder {
     private final Parameters parameters;
     private final Tensor gradients;
     private final MemoryPlan plan;
+    private Tensor matrices;    // mirrors the parameters; null for what the model reads
 
     /** @param gradients arena that mirrors the parameters, or null for a graph that only runs forward */
     GraphBuilder(Parameters parameters, Tensor gradients, MemoryPlan plan) {
         this.parameters = parameters;
         this.gradients = gradients;
         this.plan = plan;
+    }
+
+    /** Has Linear layers read their matrices from a copy of the parameters, in its type; null for none. */
+    GraphBuilder withMatrices(Tensor copy) {
+        matrices = copy;
+        return this;
     }
 
     MegabyteConfig config() {
@@ -34,9 +41,9 @@ final class GraphBuilder {
         return parameters.layout().view(parameters.computeArena(), name);
     }
 
-    /** Neighbouring matrices as one. */
-    Tensor weights(String... names) {
-        return parameters.layout().groupView(parameters.computeArena(), names);
+    /** The matrices of a Linear layer, neighbours as one. */
+    Tensor matrix(String... names) {
+        return parameters.layout().groupView(matrices == null ? parameters.computeArena() : matrices, names);
     }
 
     /** A parameter in full precision, F32. */
