@@ -25,6 +25,7 @@ import org.megabyte4j.model.Parameters;
 import org.megabyte4j.model.Presets;
 import org.megabyte4j.model.Recomputation;
 import org.megabyte4j.model.Variant;
+import org.megabyte4j.tensor.DType;
 import org.megabyte4j.train.OptimizerOptions;
 import org.megabyte4j.train.Schedule;
 import org.megabyte4j.train.TrainOptions;
@@ -116,6 +117,9 @@ public final class BenchCommand implements Callable<Integer> {
     private PrecisionOptions precision;
 
     @Mixin
+    private WeightsOptions weights;
+
+    @Mixin
     private DeviceOptions device;
 
     @Spec
@@ -198,11 +202,13 @@ public final class BenchCommand implements Callable<Integer> {
         int[] prompt = randomIds(new SplittableRandom(SEED), context, parameters.config());
         double[] times = new double[newBytes];
         double first;
-        try (Generator generator = new Generator(backend, parameters, 1, context + 1 + Math.max(newBytes, warmup))) {
+        DType read = weights.or(parameters.dtype());
+        try (Generator generator = new Generator(backend, parameters, 1, context + 1 + Math.max(newBytes, warmup),
+                Alignment.ALIGNED, read)) {
             timeBytes(generator, prompt, new double[warmup]);
             first = timeBytes(generator, prompt, times);
         }
-        report.put("context", context).put("alignment", Alignment.ALIGNED.id()).put("cache", true)
+        report.put("context", context).put("weights", read.label()).put("alignment", Alignment.ALIGNED.id()).put("cache", true)
                 .put("first_byte_ms", rounded(first)).set("byte_ms", array(times));
         report.put("bytes_per_s", rounded(1e3 * newBytes / Arrays.stream(times).sum()));
     }

@@ -21,7 +21,7 @@ import org.megabyte4j.checkpoint.ModelFile;
 import org.megabyte4j.checkpoint.RunFolder;
 import org.megabyte4j.data.BatchSource;
 import org.megabyte4j.data.CorpusPart;
-import org.megabyte4j.data.EvaluationBlocks;
+import org.megabyte4j.data.EvaluationWindows;
 import org.megabyte4j.data.Sampling;
 import org.megabyte4j.data.TrainingData;
 import org.megabyte4j.model.Initializer;
@@ -284,7 +284,7 @@ public final class TrainCommand implements Callable<Integer> {
             CorpusPart heldOut = opened.validation();
             if (heldOut.length() > 0) {
                 long batchBytes = (long) options.batch() * options.length();
-                validation = new Validation(evaluator, new EvaluationBlocks(heldOut, options.batch(), options.length(),
+                validation = new Validation(evaluator, EvaluationWindows.blocks(heldOut, options.batch(), options.length(),
                         padId), Math.max(1, recipe.bookkeeping().validationBytes() / batchBytes));
             }
         }

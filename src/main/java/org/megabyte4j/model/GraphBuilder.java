@@ -28,9 +28,10 @@ final class GraphBuilder {
     private final long chunk;
     private final boolean passing;
     private final Progress progress;
+    private final Tensor matrices;   // mirrors the parameters; null for what the model reads
 
     private GraphBuilder(Parameters parameters, Tensor gradients, MemoryPlan plan, Keep keep, long chunk,
-            boolean passing, Progress progress) {
+            boolean passing, Progress progress, Tensor matrices) {
         this.parameters = parameters;
         this.gradients = gradients;
         this.plan = plan;
@@ -38,12 +39,13 @@ final class GraphBuilder {
         this.chunk = chunk;
         this.passing = passing;
         this.progress = progress;
+        this.matrices = matrices;
     }
 
     /** @param gradients arena that mirrors the parameters, or null for a graph that only runs forward */
     GraphBuilder(Parameters parameters, Tensor gradients, MemoryPlan plan) {
         this(parameters, gradients, plan, gradients == null ? Keep.NOTHING : Keep.ALL, Long.MAX_VALUE, false,
-                new Progress());
+                new Progress(), null);
     }
 
     /**
@@ -52,7 +54,7 @@ final class GraphBuilder {
      * @param rows how many of them a feed-forward whose rows are not kept takes at once
      */
     GraphBuilder keeping(Keep what, long rows) {
-        return new GraphBuilder(parameters, gradients, plan, what, rows, passing, progress);
+        return new GraphBuilder(parameters, gradients, plan, what, rows, passing, progress, matrices);
     }
 
     /**
@@ -60,7 +62,12 @@ final class GraphBuilder {
      * shared by all that are built with this.
      */
     GraphBuilder inPassing() {
-        return new GraphBuilder(parameters, gradients, plan, keep, chunk, true, progress);
+        return new GraphBuilder(parameters, gradients, plan, keep, chunk, true, progress, matrices);
+    }
+
+    /** For Linear layers that read their matrices from a copy of the parameters, in its type; null for none. */
+    GraphBuilder withMatrices(Tensor copy) {
+        return new GraphBuilder(parameters, gradients, plan, keep, chunk, passing, progress, copy);
     }
 
     MegabyteConfig config() {
@@ -77,9 +84,9 @@ final class GraphBuilder {
         return parameters.layout().view(parameters.computeArena(), name);
     }
 
-    /** Neighbouring matrices as one. */
-    Tensor weights(String... names) {
-        return parameters.layout().groupView(parameters.computeArena(), names);
+    /** The matrices of a Linear layer, neighbours as one. */
+    Tensor matrix(String... names) {
+        return parameters.layout().groupView(matrices == null ? parameters.computeArena() : matrices, names);
     }
 
     /** A parameter in full precision, F32. */

@@ -32,6 +32,7 @@ public final class Megabyte {
 
     private final MegabyteConfig config;
     private final Tensor ids;
+    private final Tensor targets;
     private final Tensor targetCount;
     private final Tensor loss;
     private final Tensor gradients;
@@ -50,7 +51,7 @@ public final class Megabyte {
     private record Chunk(LocalModel local, long first) { }
 
     private Megabyte(Parameters parameters, int batch, int length, MemoryPlan plan, boolean backward,
-            Recomputation recomputation) {
+            Recomputation recomputation, boolean someTargets) {
         config = parameters.config();
         if (batch < 1) {
             throw new ConfigException("batch size " + batch + " is not possible; use at least 1");
@@ -58,6 +59,7 @@ public final class Megabyte {
         config.checkLength("sequence length", length);
         long patches = (long) batch * length / config.patchSize();
         ids = plan.tensor(MemoryPlan.Category.INPUTS, "ids", DType.I32, batch, length);
+        targets = someTargets ? plan.tensor(MemoryPlan.Category.INPUTS, "targets", DType.I32, batch, length) : ids;
         targetCount = plan.tensor(MemoryPlan.Category.ACTIVATIONS, "targetCount", DType.I32, 1);
         loss = plan.tensor(MemoryPlan.Category.ACTIVATIONS, "loss", DType.F32, 1);
         gradients = backward ? plan.tensor(MemoryPlan.Category.GRADIENTS, "gradients", DType.F32,
@@ -95,12 +97,12 @@ public final class Megabyte {
     /** As above, keeping less. If that makes chunks, the local model runs in {@link #lossAndBackward} alone. */
     public static Megabyte forTraining(Parameters parameters, int batch, int length, Recomputation recomputation,
             MemoryPlan plan) {
-        return new Megabyte(parameters, batch, length, plan, true, recomputation);
+        return new Megabyte(parameters, batch, length, plan, true, recomputation, false);
     }
 
     /** A graph that only runs forward, in much less memory. */
     public static Megabyte forEvaluation(Parameters parameters, int batch, int length, MemoryPlan plan) {
-        return new Megabyte(parameters, batch, length, plan, false, Recomputation.NONE);
+        return new Megabyte(parameters, batch, length, plan, false, Recomputation.NONE, false);
     }
 
     /**
@@ -110,8 +112,16 @@ public final class Megabyte {
      * @param chunk patches; null for the default
      */
     public static Megabyte forLoss(Parameters parameters, int batch, int length, Integer chunk, MemoryPlan plan) {
-        return new Megabyte(parameters, batch, length, plan, false,
-                new Recomputation(Recomputation.Stacks.ALL, false, chunk));
+        return new Megabyte(parameters, batch, length, plan, false, chunks(chunk), false);
+    }
+
+    /** As {@link #forLoss} with {@link #targets} of its own, which need not be all of the ids. */
+    public static Megabyte forLossOfSome(Parameters parameters, int batch, int length, Integer chunk, MemoryPlan plan) {
+        return new Megabyte(parameters, batch, length, plan, false, chunks(chunk), true);
+    }
+
+    private static Recomputation chunks(Integer patches) {
+        return new Recomputation(Recomputation.Stacks.ALL, false, patches);
     }
 
     /**
@@ -138,17 +148,17 @@ public final class Megabyte {
     }
 
     private void forward(Ops ops, Chunk chunk) {
-        chunk.local.forward(ops, bytes(globalOutput, chunk), flatIds(), chunk.first);
+        chunk.local.forward(ops, bytes(globalOutput, chunk), flat(ids), chunk.first);
     }
 
     /** Adds the mean cross entropy of all targets that are not padding, in nats, to {@link #loss}; keeps the logits. */
     public void loss(Ops ops) {
-        ops.countTargets(ids, config.padId(), targetCount);
+        ops.countTargets(targets, config.padId(), targetCount);
         for (Chunk chunk : chunks) {
             if (hasChunks()) {
                 forward(ops, chunk);
             }
-            chunk.local.loss(ops, flatIds(), chunk.first, targetCount, loss, false);
+            chunk.local.loss(ops, flat(targets), chunk.first, targetCount, loss, false);
         }
     }
 
@@ -157,30 +167,30 @@ public final class Megabyte {
      * are used up.
      */
     public void lossAndBackward(Ops ops) {
-        ops.countTargets(ids, config.padId(), targetCount);
+        ops.countTargets(targets, config.padId(), targetCount);
         lossAndBackward(ops, targetCount);
     }
 
     /**
      * As {@link #lossAndBackward(Ops)} for one of several batches that make one mean: each adds its share of it.
      *
-     * @param targets I32 {@code [1]}, those of all the batches that are not padding
+     * @param count I32 {@code [1]}: targets of all the batches that are not padding
      */
-    public void lossAndBackward(Ops ops, Tensor targets) {
+    public void lossAndBackward(Ops ops, Tensor count) {
         for (Chunk chunk : chunks) {
             if (hasChunks()) {
                 forward(ops, chunk);
             }
-            chunk.local.loss(ops, flatIds(), chunk.first, targets, loss, true);
-            chunk.local.backward(ops, bytes(globalOutput, chunk), flatIds(), chunk.first, bytes(dGlobal, chunk));
+            chunk.local.loss(ops, flat(targets), chunk.first, count, loss, true);
+            chunk.local.backward(ops, bytes(globalOutput, chunk), flat(ids), chunk.first, bytes(dGlobal, chunk));
         }
         byteEmbedding.finish(ops);
         global.backward(ops, dGlobal);
         patchEmbedding.backward(ops, ids, dGlobal.view(ids.elements(), config.globalEmbeddingSize()));
     }
 
-    private Tensor flatIds() {
-        return ids.view(ids.elements());
+    private static Tensor flat(Tensor x) {
+        return x.view(x.elements());
     }
 
     /** Rows of patches as rows of bytes, those of a chunk. */
@@ -200,6 +210,11 @@ public final class Megabyte {
     /** The input, I32 {@code [B, T]}; every id must lie within the vocabulary, see {@link Ids#check}. */
     public Tensor ids() {
         return ids;
+    }
+
+    /** What the loss is about, I32 {@code [B, T]}: the {@link #ids} themselves, or those among them that count. */
+    public Tensor targets() {
+        return targets;
     }
 
     /** {@code [B * T, V]} in the type that the model computes in, after {@link #forward} without chunks. */

@@ -78,6 +78,14 @@ class BenchCommandTest {
     }
 
     @Test
+    void generationIsTimedWithWeightsInBf16Too() throws IOException {
+        JsonNode report = report("--mode", "generate", "--context", "7", "--new-bytes", "9", "--json", "--weights",
+                "bf16");
+        assertThat(report.get("weights").asText()).isEqualTo("bf16");
+        assertThat(report.get("dtype").asText()).isEqualTo("float32");
+    }
+
+    @Test
     void withoutJsonEachFigureIsALine() throws IOException {
         assertThat(bench("--seq-len", "24", "--steps", "1", "--warmup", "0", "--variant", "megabyte_in_action")).isZero();
         assertThat(out.toString()).containsPattern("(?m)^variant +megabyte_in_action$")

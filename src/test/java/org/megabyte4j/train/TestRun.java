@@ -17,7 +17,7 @@ import org.megabyte4j.backend.cpu.CpuBackend;
 import org.megabyte4j.checkpoint.Checkpoint;
 import org.megabyte4j.checkpoint.RunFolder;
 import org.megabyte4j.data.BatchSource;
-import org.megabyte4j.data.EvaluationBlocks;
+import org.megabyte4j.data.EvaluationWindows;
 import org.megabyte4j.data.Sampling;
 import org.megabyte4j.data.TrainingData;
 import org.megabyte4j.model.Initializer;
@@ -87,7 +87,7 @@ public final class TestRun {
             }
             BatchSource batches = data.sampling().source(opened.train(), BATCH * options.accumulate(), LENGTH,
                     config.padId(), 1);
-            EvaluationBlocks blocks = new EvaluationBlocks(opened.validation(), BATCH, LENGTH, config.padId());
+            EvaluationWindows blocks = EvaluationWindows.blocks(opened.validation(), BATCH, LENGTH, config.padId());
             Handle[] handle = new Handle[1];
             TrainingListener listener = new TrainingListener() {
                 @Override
