@@ -62,7 +62,7 @@ constexpr __host__ __device__ RowTile backward_query_tile(int d) {
 constexpr __host__ __device__ KeyTile backward_key_tile(int d) {
     return d <= 32   ? KeyTile{4, 2, 32, 64, 2, true, true, 1}
            : d <= 64 ? KeyTile{4, 2, 32, 64, 2, true, false, 1}
-                     : KeyTile{8, 1, 16, 32, 2, true, true, 2};
+                     : KeyTile{8, 1, 16, 32, 2, true, true, 1};
 }
 
 // For 64.

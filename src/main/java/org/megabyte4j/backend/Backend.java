@@ -60,6 +60,28 @@ public interface Backend extends AutoCloseable {
     }
 
     /**
+     * Whether {@link Ops#linear} and {@link Ops#linearGelu} take a weight of one type where everything else is of
+     * another.
+     */
+    default boolean supports(DType dtype, DType weights) {
+        return weights == dtype;
+    }
+
+    /**
+     * Refuses a type that this device does not compute in, or does not read weights in.
+     *
+     * @throws MegabyteException that names what would work
+     */
+    default void require(DType dtype, DType weights) {
+        require(dtype);
+        if (!supports(dtype, weights)) {
+            throw new MegabyteException("the device " + name() + " cannot read weights in " + weights.label()
+                    + " for a model that computes in " + dtype.label() + "; use --weights " + dtype.label()
+                    + (supports(weights) ? ", or --dtype " + weights.label() : ""));
+        }
+    }
+
+    /**
      * Makes the operations for one program and plans their workspace.
      *
      * @param plan    gets the workspace, as {@link MemoryPlan.Category#WORKSPACE}

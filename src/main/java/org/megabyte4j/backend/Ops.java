@@ -47,7 +47,8 @@ public interface Ops {
      * {@code out = x W^T + bias + addend}.
      *
      * @param x      {@code [rows, in]}
-     * @param weight {@code [out, in]}
+     * @param weight {@code [out, in]}; where {@link Backend#supports(org.megabyte4j.tensor.DType,
+     *               org.megabyte4j.tensor.DType)} says so, of another dtype than the rest
      * @param bias   {@code [out]}, or null
      * @param addend {@code [rows, out]}, may be {@code out} itself, or null
      * @param out    {@code [rows, out]}

@@ -45,6 +45,11 @@ public class ShapeChecks implements Ops {
         return tensor.dtype();
     }
 
+    /** Whether a weight can be BF16 where activations are F32. */
+    protected boolean widensWeights() {
+        return false;
+    }
+
     private static void matrix(String what, Tensor tensor) {
         if (tensor.rank() != 2) {
             throw new ShapeException(what + " is " + tensor + ", but a matrix is needed");
@@ -91,7 +96,8 @@ public class ShapeChecks implements Ops {
 
     @Override
     public void linear(Tensor x, Tensor weight, Tensor bias, Tensor addend, Tensor out) {
-        DType dtype = compute("linear's weight", weight);
+        DType dtype = weight.dtype() == BF16 && x.dtype() == F32 && widensWeights() ? F32
+                : compute("linear's weight", weight);
         matrix("linear's weight", weight);
         long rows = out.elements() / weight.rows();
         need("linear's x", x, dtype, rows * weight.columns());

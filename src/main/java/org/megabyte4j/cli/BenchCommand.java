@@ -25,6 +25,7 @@ import org.megabyte4j.model.Flops;
 import org.megabyte4j.model.MegabyteConfig;
 import org.megabyte4j.model.Parameters;
 import org.megabyte4j.model.Presets;
+import org.megabyte4j.model.Recomputation;
 import org.megabyte4j.model.Variant;
 import org.megabyte4j.tensor.DType;
 import org.megabyte4j.train.OptimizerOptions;
@@ -118,7 +119,13 @@ public final class BenchCommand implements Callable<Integer> {
     private RooflineOptions roofline;
 
     @Mixin
+    private RecomputationArguments recomputation;
+
+    @Mixin
     private PrecisionOptions precision;
+
+    @Mixin
+    private WeightsOptions weights;
 
     @Mixin
     private DeviceOptions device;
@@ -171,7 +178,8 @@ public final class BenchCommand implements Callable<Integer> {
     }
 
     private TrainOptions options() {
-        return new TrainOptions(batch, length, 1, clip, OptimizerOptions.adamW(), Schedule.constant(1e-4));
+        return new TrainOptions(batch, length, 1, clip, OptimizerOptions.adamW(), Schedule.constant(1e-4),
+                recomputation.options(Recomputation.NONE));
     }
 
     private void accountForPlan(MegabyteConfig config) {
@@ -283,7 +291,9 @@ public final class BenchCommand implements Callable<Integer> {
 
     private void timeTraining(Parameters parameters, Backend backend, ObjectNode report) {
         double[] times = new double[steps];
+        long planned;
         try (Trainer trainer = trainer(parameters, backend)) {
+            planned = parameters.plan().bytes() + trainer.memory().bytes();
             SplittableRandom random = new SplittableRandom(SEED);
             for (int step = -warmup; step < steps; step++) {
                 int[] ids = randomIds(random, batch * length, parameters.config());
@@ -298,7 +308,11 @@ public final class BenchCommand implements Callable<Integer> {
         }
         double median = median(times);
         long flops = modelFlops(parameters);
-        report.put("batch", batch).put("seq_len", length).put("clip", clip).set("step_ms", array(times));
+        Recomputation recomputed = options().recomputation();
+        report.put("batch", batch).put("seq_len", length).put("clip", clip)
+                .put("recompute", recomputed.stacks().toString())
+                .put("keep_attention", recomputed.keepAttention()).put("planned_bytes", planned)
+                .set("step_ms", array(times));
         report.put("median_ms", median).put("kb_per_s", rounded((double) batch * length / median))
                 .put("flops_per_step", flops).put("gflop_per_s", rounded(flops / median / 1e6));
         putUtilisation(backend, parameters.dtype(), 1e3 * flops / median, report);
@@ -308,11 +322,13 @@ public final class BenchCommand implements Callable<Integer> {
         int[] prompt = randomIds(new SplittableRandom(SEED), context, parameters.config());
         double[] times = new double[newBytes];
         double first;
-        try (Generator generator = new Generator(backend, parameters, 1, context + 1 + Math.max(newBytes, warmup))) {
+        DType read = weights.or(parameters.dtype());
+        try (Generator generator = new Generator(backend, parameters, 1, context + 1 + Math.max(newBytes, warmup),
+                Alignment.ALIGNED, read)) {
             timeBytes(generator, prompt, new double[warmup]);
             first = timeBytes(generator, prompt, times);
         }
-        report.put("context", context).put("alignment", Alignment.ALIGNED.id()).put("cache", true)
+        report.put("context", context).put("weights", read.label()).put("alignment", Alignment.ALIGNED.id()).put("cache", true)
                 .put("first_byte_ms", rounded(first)).set("byte_ms", array(times));
         report.put("bytes_per_s", rounded(1e3 * newBytes / Arrays.stream(times).sum()));
     }

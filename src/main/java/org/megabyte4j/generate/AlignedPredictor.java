@@ -1,16 +1,21 @@
 package org.megabyte4j.generate;
 
+import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import org.megabyte4j.backend.Backend;
 import org.megabyte4j.backend.Ops;
 import org.megabyte4j.backend.Recording;
+import org.megabyte4j.checkpoint.TensorFile;
+import org.megabyte4j.checkpoint.TensorSource;
 import org.megabyte4j.model.MegabyteConfig;
 import org.megabyte4j.model.MegabyteDecoder;
 import org.megabyte4j.model.Parameters;
 import org.megabyte4j.model.PatchStep;
 import org.megabyte4j.model.Variant;
+import org.megabyte4j.tensor.DType;
 import org.megabyte4j.tensor.MemoryPlan;
+import org.megabyte4j.tensor.Tensor;
 
 /**
  * {@link Alignment#ALIGNED}, with caches. Every row is at the same byte of its patch, each in a patch of its own: the
@@ -32,14 +37,17 @@ final class AlignedPredictor implements Predictor {
     private final int[] patch;        // of each row, the index of the patch it is in
     private List<Sequence> rows;
     private boolean allocated;
-    private int byteOfPatch;
+    private int prefilled;            // patches of the longest sequence that lie in the caches
+    private int toPrefill;
+    private int byteOfPatch;          // -1 before the first
     private boolean fetched;          // whether the current piece's ids are on the host
     private float[] logits;           // of the current piece, [atOnce, batch, V]; null until asked for
 
-    AlignedPredictor(Backend backend, Parameters parameters, int batch, int length) {
+    /** @param weights the type in which the matrices are read */
+    AlignedPredictor(Backend backend, Parameters parameters, int batch, int length, DType weights) {
         this.backend = backend;
         config = parameters.config();
-        decoder = new MegabyteDecoder(parameters, batch, length, plan);
+        decoder = new MegabyteDecoder(parameters, weights, batch, length, plan);
         ops = backend.plan(plan, decoder::program);
         atOnce = backend.isAsynchronous() ? config.patchSize() : 1;
         pieces = new Recording[config.patchSize() / atOnce];
@@ -67,24 +75,31 @@ final class AlignedPredictor implements Predictor {
                 rows.stream().mapToInt(Sequence::number).toArray(), rows.stream().map(Sequence::seen).toList());
         Arrays.fill(patch, 0);
         for (int b = 0; b < rows.size(); b++) {
-            patch[b] = rows.get(b).length() / config.patchSize();
+            // A sequence may end with its last patch; it needs no further one.
+            patch[b] = Math.min(rows.get(b).length() / config.patchSize(), decoder.capacity() - 1);
         }
-        prefill();
+        prefilled = 0;
+        toPrefill = Arrays.stream(patch).max().orElse(0);
         byteOfPatch = -1;
     }
 
-    /** Fills the caches with the patches that lie before the one each row is in. */
-    private void prefill() {
-        int wanted = Arrays.stream(patch).max().orElse(0);
-        int done = 0;
-        while (done < wanted) {
-            PatchStep step = prefillStep(wanted - done);
-            int[] past = new int[patch.length];
-            Arrays.fill(past, done);
-            step.set(backend, idsBefore(past, step.patches()), past);
-            step.forward(ops);
-            done += step.patches();
+    @Override
+    public void step() {
+        if (prefilled < toPrefill) {
+            prefill();
+        } else {
+            stepByte();
         }
+    }
+
+    /** Puts some of the patches that lie before the one each row is in into the caches. */
+    private void prefill() {
+        PatchStep step = prefillStep(toPrefill - prefilled);
+        int[] past = new int[patch.length];
+        Arrays.fill(past, prefilled);
+        step.set(backend, idsBefore(past, step.patches()), past);
+        step.forward(ops);
+        prefilled += step.patches();
     }
 
     /** The largest step that is filled, else the smallest. */
@@ -110,8 +125,7 @@ final class AlignedPredictor implements Predictor {
         return ids;
     }
 
-    @Override
-    public void step() {
+    private void stepByte() {
         byteOfPatch++;
         if (byteOfPatch == config.patchSize()) {
             byteOfPatch = 0;
@@ -187,6 +201,34 @@ final class AlignedPredictor implements Predictor {
         }
         int from = (byteOfPatch % atOnce * patch.length + row) * config.vocabularySize();
         return Arrays.copyOfRange(logits, from, from + config.vocabularySize());
+    }
+
+    /** Of each row and global layer the complete patches. Those of the local model begin anew with each patch. */
+    @Override
+    public List<TensorSource> caches() {
+        List<TensorSource> caches = new ArrayList<>();
+        for (int b = 0; byteOfPatch >= 0 && b < rows.size(); b++) {
+            List<Tensor> layers = decoder.globalCaches(b, rows.get(b).length() / config.patchSize());
+            for (int i = 0; i < layers.size(); i++) {
+                caches.add(TensorSource.of(cacheName(b, i), layers.get(i), backend));
+            }
+        }
+        return caches;
+    }
+
+    private static String cacheName(int row, int layer) {
+        return "cache." + row + "." + layer;
+    }
+
+    @Override
+    public void restore(TensorFile saved) {
+        for (int b = 0; b < rows.size(); b++) {
+            List<Tensor> layers = decoder.globalCaches(b, rows.get(b).length() / config.patchSize());
+            for (int i = 0; i < layers.size(); i++) {
+                saved.tensor(cacheName(b, i)).load(layers.get(i), backend);
+            }
+        }
+        prefilled = toPrefill;
     }
 
     @Override

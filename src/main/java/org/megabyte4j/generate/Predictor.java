@@ -1,6 +1,8 @@
 package org.megabyte4j.generate;
 
 import java.util.List;
+import org.megabyte4j.checkpoint.TensorFile;
+import org.megabyte4j.checkpoint.TensorSource;
 import org.megabyte4j.tensor.MemoryPlan;
 
 /** Chooses the next ids of a few sequences side by side. */
@@ -14,10 +16,10 @@ interface Predictor extends AutoCloseable {
      */
     void start(List<Sequence> sequences, SamplingOptions sampling);
 
-    /** Goes on by one position of each sequence. */
+    /** Goes on: by some of what the sequences hold already, then by one position of each. */
     void step();
 
-    /** Index in its sequence of the id that a row has come to; within a prompt the id is known. */
+    /** Index in its sequence of the id that a row has come to; where a sequence is long enough the id is known. */
     int position(int row);
 
     /**
@@ -29,6 +31,19 @@ interface Predictor extends AutoCloseable {
 
     /** The logits {@code [V]} at the row's position. */
     float[] logits(int row);
+
+    /** What it takes to go on without reading the sequences anew; empty if there is nothing yet. */
+    default List<TensorSource> caches() {
+        return List.of();
+    }
+
+    /**
+     * Takes what {@link #caches} gave for the same sequences, after {@link #start} and before the first step.
+     *
+     * @throws org.megabyte4j.checkpoint.CheckpointException if the file does not hold it
+     */
+    default void restore(TensorFile saved) {
+    }
 
     @Override
     void close();

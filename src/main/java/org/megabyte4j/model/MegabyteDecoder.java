@@ -5,6 +5,7 @@ import java.util.List;
 import org.megabyte4j.backend.AttentionBias;
 import org.megabyte4j.backend.Backend;
 import org.megabyte4j.backend.Ops;
+import org.megabyte4j.tensor.DType;
 import org.megabyte4j.tensor.MemoryPlan;
 import org.megabyte4j.tensor.Tensor;
 
@@ -22,21 +23,26 @@ public final class MegabyteDecoder {
     private static final int[] PREFILL_PATCHES = {64, 16};
 
     private final MegabyteConfig config;
+    private final Tensor arena;            // F32, all parameters
+    private final Tensor matrices;         // the same rounded, for the matrices of Linear layers; or null
     private final int capacity;
     private final List<PatchStep> prefillSteps = new ArrayList<>();
     private final PatchStep patchStep;
     private final ByteStep byteStep;
     private final SampleStep sampling;
+    private final List<Tensor> globalCaches;
     private final Linear projection;       // D_G -> D_L of the "in action" variant, or null
     private final Tensor sharedTable;      // [V, D_G], or null
     private final Tensor projectedTable;   // [V, D_L], or null
 
     /**
-     * @param batch  sequences side by side, at least 1
-     * @param length longest sequence in bytes, prompt and continuation together
+     * @param weights in which Linear layers read their matrices: the parameters' own type, or another, of which the
+     *                decoder then has copies
+     * @param batch   sequences side by side, at least 1
+     * @param length  longest sequence in bytes, prompt and continuation together
      * @throws ConfigException if the length is longer than the learned positions
      */
-    public MegabyteDecoder(Parameters parameters, int batch, int length, MemoryPlan plan) {
+    public MegabyteDecoder(Parameters parameters, DType weights, int batch, int length, MemoryPlan plan) {
         config = parameters.config();
         if (batch < 1) {
             throw new ConfigException("batch size " + batch + " is not possible; use at least 1");
@@ -45,7 +51,10 @@ public final class MegabyteDecoder {
         capacity = Math.ceilDiv(length, patchSize);
         config.checkLength("sequence length", (long) capacity * patchSize);
 
-        GraphBuilder graph = new GraphBuilder(parameters, null, plan);
+        arena = parameters.arena();
+        matrices = weights == parameters.dtype() ? null
+                : plan.tensor(MemoryPlan.Category.CACHE, "matrices", weights, arena.elements());
+        GraphBuilder graph = new GraphBuilder(parameters, null, plan).withMatrices(matrices);
         AttentionBias bias = config.variant() == Variant.MEGABYTE ? AttentionBias.NONE : AttentionBias.ALIBI;
         Tensor slices = plan.tensor(MemoryPlan.Category.ACTIVATIONS, "globalToLocal", parameters.dtype(),
                 (long) batch * patchSize, config.localSize());
@@ -63,7 +72,7 @@ public final class MegabyteDecoder {
             localTable = projectedTable;
         }
         int smallest = PREFILL_PATCHES[PREFILL_PATCHES.length - 1];
-        List<Tensor> globalCaches = caches(graph, plan, "globalCache", config.globalLayers(), batch,
+        globalCaches = caches(graph, plan, "globalCache", config.globalLayers(), batch,
                 Math.ceilDiv(capacity, smallest) * (long) smallest, config.globalHeadSize());
         List<Tensor> localCaches = caches(graph, plan, "localCache", config.localLayers(), batch, patchSize,
                 config.localHeadSize());
@@ -88,7 +97,7 @@ public final class MegabyteDecoder {
 
     /** Everything that {@code ops} may be asked for, once. For {@code backend.plan}. */
     public void program(Ops ops) {
-        projectTable(ops);
+        prepare(ops);
         prefillSteps.forEach(step -> step.forward(ops));
         forward(ops, 0, config.patchSize());
     }
@@ -96,10 +105,13 @@ public final class MegabyteDecoder {
     /** Writes what never changes, and computes what depends on the weights alone. */
     public void prepare(Backend backend, Ops ops) {
         byteStep.prepare(backend);
-        projectTable(ops);
+        prepare(ops);
     }
 
-    private void projectTable(Ops ops) {
+    private void prepare(Ops ops) {
+        if (matrices != null) {
+            ops.copy(arena, matrices);
+        }
         if (projection != null) {
             projection.forward(ops, sharedTable, null, projectedTable);
         }
@@ -139,6 +151,17 @@ public final class MegabyteDecoder {
     /** F32 {@code [P, B, V]}: of each byte of the patch, after {@link #forward}. */
     public Tensor logits() {
         return byteStep.logits();
+    }
+
+    /**
+     * Of each global layer the keys and values of a sequence's first patches, {@code [patches, 2 * headSize]} in the
+     * type that the model computes in. They and the ids are all there is to know of these patches.
+     */
+    public List<Tensor> globalCaches(int sequence, long patches) {
+        return globalCaches.stream().map(cache -> {
+            long width = cache.size(2);
+            return cache.part(sequence * cache.size(1) * width, patches, width);
+        }).toList();
     }
 
     /** Patches that a sequence can have. */

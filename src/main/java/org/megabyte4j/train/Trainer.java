@@ -2,6 +2,7 @@ package org.megabyte4j.train;
 
 import java.util.ArrayList;
 import java.util.List;
+import java.util.function.DoubleConsumer;
 import org.megabyte4j.backend.Backend;
 import org.megabyte4j.backend.DryBackend;
 import org.megabyte4j.backend.Ops;
@@ -55,13 +56,15 @@ public final class Trainer implements AutoCloseable {
     private long lastResults = -1;
     private boolean measuresNorm;        // it takes a pass over all gradients
     private long stepsDone;
+    private double batchFlops;           // of the layers, forward and backward
+    private double stepFlopsDone;
 
     private Trainer(Parameters parameters, TrainOptions options, Backend backend) {
         this.parameters = parameters;
         this.options = options;
         this.backend = backend;
         backend.require(parameters.dtype());
-        graph = Megabyte.forTraining(parameters, options.batch(), options.length(), plan);
+        graph = Megabyte.forTraining(parameters, options.batch(), options.length(), options.recomputation(), plan);
         optimizer = options.optimizer().plan(parameters.layout(), plan);
         inputs = new StepInputs(options.accumulate(), Math.multiplyExact(options.batch(), options.length()),
                 parameters.config().vocabularySize(), parameters.config().padId());
@@ -71,6 +74,7 @@ public final class Trainer implements AutoCloseable {
         weightNorm = plan.tensor(MemoryPlan.Category.ACTIVATIONS, "weightNorm", DType.F32, 1);
         measuresNorm = options.clip() != 0;
         clip = options.clip() == 0 ? Ops.Clip.NONE : new Ops.Clip(gradientNorm, (float) options.clip());
+        graph.onProgress(flops -> batchFlops += flops);
         ops = backend.plan(plan, dry -> {
             begin(dry);
             accumulate(dry);
@@ -78,6 +82,7 @@ public final class Trainer implements AutoCloseable {
             dry.norm(graph.gradients(), gradientNorm);
             dry.norm(parameters.arena(), weightNorm);
         });
+        graph.onProgress(flops -> { });
     }
 
     /**
@@ -125,6 +130,21 @@ public final class Trainer implements AutoCloseable {
         measuresNorm = true;
     }
 
+    /**
+     * Has a listener hear how far each step is, on a device where work is done when its call returns; elsewhere it is
+     * never called. It may refer to {@link #stepsDone}, which counts a step when it is over.
+     *
+     * @param listener gets the share that is done, up to 1, after each layer
+     */
+    void onProgress(DoubleConsumer listener) {
+        if (!backend.isAsynchronous()) {
+            graph.onProgress(flops -> {
+                stepFlopsDone += flops;
+                listener.accept(stepFlopsDone / (batchFlops * options.accumulate()));
+            });
+        }
+    }
+
     /** What the trainer needs beside the parameters. */
     public MemoryPlan memory() {
         return plan;
@@ -140,6 +160,7 @@ public final class Trainer implements AutoCloseable {
      */
     public void step(int... ids) {
         inputs.take(ids);
+        stepFlopsDone = 0;
         optimizer.putScalars(stepsDone + 1, options.schedule().at(stepsDone + 1), inputs.scalarValues());
         backend.write(targets, inputs.targets());
         backend.write(scalars, inputs.scalars());

@@ -104,6 +104,23 @@ class BenchCommandTest {
     }
 
     @Test
+    void recomputationIsTimedAndNamed() throws IOException {
+        JsonNode report = report("--seq-len", "24", "--steps", "1", "--warmup", "0", "--recompute", "all",
+                "--keep-attention", "--chunk", "4", "--json");
+        assertThat(report.get("recompute").asText()).isEqualTo("all");
+        assertThat(report.get("keep_attention").asBoolean()).isTrue();
+        assertThat(report.get("planned_bytes").asLong()).isPositive();
+    }
+
+    @Test
+    void generationIsTimedWithWeightsInBf16Too() throws IOException {
+        JsonNode report = report("--mode", "generate", "--context", "7", "--new-bytes", "9", "--json", "--weights",
+                "bf16");
+        assertThat(report.get("weights").asText()).isEqualTo("bf16");
+        assertThat(report.get("dtype").asText()).isEqualTo("float32");
+    }
+
+    @Test
     void withoutJsonEachFigureIsALine() throws IOException {
         assertThat(bench("--seq-len", "24", "--steps", "1", "--warmup", "0", "--variant", "megabyte_in_action")).isZero();
         assertThat(out.toString()).containsPattern("(?m)^variant +megabyte_in_action$")

@@ -98,7 +98,7 @@ final class CpuOps implements Ops {
 
     @Override
     public void linear(Tensor x, Tensor weight, Tensor bias, Tensor addend, Tensor out) {
-        linear.forward(x, weight, bias, addend, out);
+        linear.forward(x, weight, bias, addend, out, workspace);
     }
 
     @Override
@@ -113,7 +113,7 @@ final class CpuOps implements Ops {
 
     @Override
     public void linearGelu(Tensor x, Tensor weight, Tensor bias, Tensor preActivation, Tensor activated) {
-        linear.forwardGelu(x, weight, bias, preActivation, activated);
+        linear.forwardGelu(x, weight, bias, preActivation, activated, workspace);
     }
 
     @Override

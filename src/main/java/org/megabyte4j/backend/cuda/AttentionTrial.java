@@ -1,5 +1,6 @@
 package org.megabyte4j.backend.cuda;
 
+import java.util.Locale;
 import org.megabyte4j.backend.AttentionBias;
 import org.megabyte4j.backend.AttentionShape;
 import org.megabyte4j.tensor.DType;
@@ -8,16 +9,13 @@ import org.megabyte4j.tensor.Tensor;
 
 /** What ways to compute an attention are tried on. */
 record AttentionTrial(Tensor qkv, Tensor out, Tensor logSumExp, Tensor dOut, Tensor dQkv, Tensor workspace) {
-    /** That of the presets. */
-    static final AttentionBias BIAS = AttentionBias.ALIBI;
-
     /** @param workspaceBytes of the way that needs most */
     static AttentionTrial plan(MemoryPlan scratch, AttentionShape shape, DType dtype, long workspaceBytes) {
         return new AttentionTrial(empty(scratch, dtype, shape.rows(), shape.packedWidth()),
                 empty(scratch, dtype, shape.rows(), shape.width()),
                 empty(scratch, DType.F32, shape.batch(), shape.heads(), shape.length()),
                 empty(scratch, dtype, shape.rows(), shape.width()),
-                empty(scratch, dtype, shape.rows(), shape.packedWidth()), empty(scratch, DType.U8, workspaceBytes));
+                empty(scratch, dtype, shape.rows(), shape.packedWidth()), empty(scratch, DType.F32, workspaceBytes / Float.BYTES));
     }
 
     private static Tensor empty(MemoryPlan scratch, DType dtype, long... shape) {
@@ -25,8 +23,9 @@ record AttentionTrial(Tensor qkv, Tensor out, Tensor logSumExp, Tensor dOut, Ten
     }
 
     /** The name of the choice. */
-    static String what(KernelModule module, String direction, AttentionShape shape, DType dtype) {
+    static String what(KernelModule module, String direction, AttentionShape shape, AttentionBias bias, DType dtype) {
         return module + " " + direction + " " + shape.batch() + "x" + shape.length() + ", " + shape.heads() + "/"
-                + shape.keyValueHeads() + " heads of " + shape.headSize() + " " + dtype.label();
+                + shape.keyValueHeads() + " heads of " + shape.headSize() + ", bias " + bias.name().toLowerCase(Locale.ROOT)
+                + ", " + dtype.label();
     }
 }

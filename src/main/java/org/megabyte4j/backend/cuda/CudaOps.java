@@ -90,7 +90,7 @@ final class CudaOps implements Ops {
         if (isLocal(shape)) {
             kernels.localAttention().causalAttention(shape, qkv, bias, out, logSumExp);
         } else {
-            kernels.patchAttention().causalAttention(shape, qkv, bias, out, logSumExp);
+            kernels.patchAttention().causalAttention(shape, qkv, bias, out, logSumExp, workspace);
         }
     }
 

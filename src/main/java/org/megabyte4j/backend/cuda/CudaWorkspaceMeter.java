@@ -108,7 +108,7 @@ final class CudaWorkspaceMeter extends ShapeChecks {
         if (CudaOps.isLocal(shape)) {
             kernels.localAttention().prepare(shape, qkv.dtype());
         } else {
-            kernels.patchAttention().prepare(shape, qkv.dtype());
+            need(kernels.patchAttention().causalAttentionWorkspaceBytes(shape, bias, qkv.dtype()));
         }
     }
 
@@ -119,7 +119,7 @@ final class CudaWorkspaceMeter extends ShapeChecks {
         if (CudaOps.isLocal(shape)) {
             kernels.localAttention().prepare(shape, qkv.dtype());
         } else {
-            need(kernels.patchAttention().causalAttentionBackwardWorkspaceBytes(shape, qkv.dtype()));
+            need(kernels.patchAttention().causalAttentionBackwardWorkspaceBytes(shape, bias, qkv.dtype()));
         }
     }
 

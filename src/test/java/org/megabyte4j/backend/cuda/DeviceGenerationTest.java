@@ -2,17 +2,24 @@ package org.megabyte4j.backend.cuda;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Random;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
 import org.megabyte4j.backend.Backend;
 import org.megabyte4j.backend.cpu.CpuBackend;
+import org.megabyte4j.generate.Alignment;
 import org.megabyte4j.generate.Generated;
+import org.megabyte4j.generate.Generation;
 import org.megabyte4j.generate.GenerationRequest;
+import org.megabyte4j.generate.GenerationState;
 import org.megabyte4j.generate.Generator;
+import org.megabyte4j.generate.IdListener;
+import org.megabyte4j.generate.SameBits;
 import org.megabyte4j.generate.SamplingOptions;
 import org.megabyte4j.model.MegabyteConfig;
 import org.megabyte4j.model.Parameters;
@@ -67,6 +74,51 @@ class DeviceGenerationTest {
     void bf16GeneratesToo(Variant variant) {
         List<Generated> results = generate(TestDevice.backend(), variant, DType.BF16, request(RANDOM, 30));
         assertThat(results).allSatisfy(result -> assertThat(result.ids()).isNotEmpty());
+    }
+
+    /**
+     * Other sequences and their lengths change no byte, nor does a break change a bit. Logits have the same bits, too,
+     * but on the CPU only where no patch of the prompt went through matrix products of another number of rows.
+     */
+    @ParameterizedTest
+    @EnumSource
+    void aRaggedBatchIsWhatEachSequenceIsAlone(Variant variant, @TempDir Path folder) {
+        try (CpuBackend cpu = CpuBackend.open(2)) {
+            for (Backend backend : List.of(TestDevice.backend(), cpu)) {
+                for (SamplingOptions sampling : List.of(SamplingOptions.greedy(), RANDOM)) {
+                    raggedIsAlone(backend, variant, request(sampling, 11), folder.resolve("state"));
+                }
+            }
+        }
+    }
+
+    private static void raggedIsAlone(Backend backend, Variant variant, GenerationRequest request, Path file) {
+        MegabyteConfig config = TestModels.config(variant, PATCH);
+        try (Parameters parameters = TestModels.random(config, backend, 3);
+                Generator together = Generator.forRequest(request, backend, parameters, 5, Alignment.ALIGNED);
+                Generator single = new Generator(backend, parameters, 1, request.length())) {
+            List<Generated> expected = together.generate(request);
+            List<Generated> alone = single.generate(request);
+            for (int i = 0; i < alone.size(); i++) {
+                boolean exact = backend instanceof CudaBackend || request.prompts().get(i).length < PATCH;
+                SameBits.check("sequence " + i + " alone, " + backend.name(),
+                        List.of(exact ? alone.get(i) : withoutScores(alone.get(i))),
+                        List.of(exact ? expected.get(i) : withoutScores(expected.get(i))));
+            }
+            try (Generation generation = together.start(request)) {
+                for (int i = 0; i < 17; i++) {
+                    generation.next();
+                }
+                generation.save(file);
+            }
+            try (GenerationState state = GenerationState.open(file); Generation resumed = together.resume(state)) {
+                SameBits.check("resumed, " + backend.name(), resumed.run(IdListener.SILENT), expected);
+            }
+        }
+    }
+
+    private static Generated withoutScores(Generated generated) {
+        return new Generated(generated.ids(), List.of(), generated.end());
     }
 
     /** Beside the writing of its input, a patch is one launch of a graph and one way back. */
