@@ -49,7 +49,7 @@ class PatchAttentionReachTest {
     /** In the workspace of a program, which is one of bytes. */
     @Test
     void operationsFindTheReachToo() {
-        AttentionShape shape = new AttentionShape(1, 700, 8, 8, 16);
+        AttentionShape shape = new AttentionShape(1, 1500, 8, 8, 16);
         PatchAttentionPlan plan = PatchAttentionPlan.of(shape, ALIBI, DType.BF16, 4);
         assertThat(plan.reachLimited()).isTrue();
         Map<String, float[]> whole = KernelComparison.run(DType.BF16, work(shape, new PatchAttentionGroup(false, 1), 1));
