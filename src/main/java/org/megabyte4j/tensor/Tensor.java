@@ -92,6 +92,9 @@ public final class Tensor {
         if (shape.length == 0 || from < 0 || count < 0 || from + count > shape[0]) {
             throw new ShapeException("rows " + from + " to " + (from + count) + " are not within " + this);
         }
+        if (count == shape[0]) {
+            return this;
+        }
         long[] part = shape.clone();
         part[0] = count;
         long rowBytes = shape[0] == 0 ? 0 : bytes() / shape[0];
