@@ -78,6 +78,16 @@ public interface Backend extends AutoCloseable {
         return false;
     }
 
+    /**
+     * Whether {@link Ops#decodePatch} computes this model, at one go and faster than operation by operation.
+     *
+     * @param batch     sequences side by side
+     * @param patchSize bytes of a patch
+     */
+    default boolean decodesPatches(LocalModel model, long batch, int patchSize) {
+        return false;
+    }
+
     /** Waits until all enqueued work is done. */
     void synchronize();
 

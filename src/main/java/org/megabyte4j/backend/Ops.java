@@ -172,6 +172,22 @@ public interface Ops {
     void sample(Tensor logits, Tensor settings, Tensor allowed, Tensor sequences, Tensor positions, Tensor forced,
             Tensor seen, Tensor chosen, Tensor faults);
 
+    /**
+     * The local model over a whole patch of B sequences: for each of its P bytes in turn the embedding of the byte
+     * before and what the global model says, all layers, the logits, and {@link #sample}, whose id the next byte sees.
+     * The same as {@link #embed}, {@link #layerNorm}, {@link #linear}, {@link #cachedAttention}, {@link #linearGelu}
+     * and {@link #sample} one after the other, up to the order of sums.
+     *
+     * <p>Only where {@link Backend#decodesPatches} says so.
+     *
+     * @param slices what the global model says about each byte, {@code [B * P, D]}
+     * @param logits F32 {@code [P, B, V]}
+     * @throws UnsupportedOperationException where the device has no such operation
+     */
+    default void decodePatch(LocalModel model, Tensor slices, PatchChoice choice, Tensor logits) {
+        throw new UnsupportedOperationException("this device decodes byte by byte");
+    }
+
     // ---- loss -------------------------------------------------------------------------------------------------
 
     /** {@code count[0]} = how many of {@code ids} differ from {@code ignoredId}; {@code count} is I32 {@code [1]}. */

@@ -39,9 +39,9 @@ final class AlignedPredictor implements Predictor {
     AlignedPredictor(Backend backend, Parameters parameters, int batch, int length) {
         this.backend = backend;
         config = parameters.config();
-        decoder = new MegabyteDecoder(parameters, batch, length, plan);
+        decoder = new MegabyteDecoder(backend, parameters, batch, length, plan);
         ops = backend.plan(plan, decoder::program);
-        atOnce = backend.isAsynchronous() ? config.patchSize() : 1;
+        atOnce = backend.isAsynchronous() || decoder.isWhole() ? config.patchSize() : 1;
         pieces = new Recording[config.patchSize() / atOnce];
         for (int i = 0; i < pieces.length; i++) {
             int from = i * atOnce;

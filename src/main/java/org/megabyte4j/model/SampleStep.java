@@ -5,6 +5,7 @@ import java.util.BitSet;
 import java.util.List;
 import org.megabyte4j.backend.Backend;
 import org.megabyte4j.backend.Ops;
+import org.megabyte4j.backend.PatchChoice;
 import org.megabyte4j.backend.SamplingSettings;
 import org.megabyte4j.tensor.DType;
 import org.megabyte4j.tensor.MemoryPlan;
@@ -116,6 +117,11 @@ public final class SampleStep {
         ops.sample(logits, settings, allowed, numbers, positions.part((long) batch * i, batch),
                 forced.part((long) batch * i, batch), seen, results.part(2L * batch * i, batch),
                 results.part(2L * batch * i + batch, batch));
+    }
+
+    /** What chooses all positions as {@link #forward} does one after the other. */
+    PatchChoice all() {
+        return new PatchChoice(previous, settings, allowed, numbers, positions, forced, seen, results);
     }
 
     /** Waits for the ids of {@code many} positions from {@code from} on and fetches them. */

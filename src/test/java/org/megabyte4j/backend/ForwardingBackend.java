@@ -36,6 +36,11 @@ public class ForwardingBackend implements Backend {
     }
 
     @Override
+    public boolean decodesPatches(LocalModel model, long batch, int patchSize) {
+        return to.decodesPatches(model, batch, patchSize);
+    }
+
+    @Override
     public Ops plan(MemoryPlan plan, Consumer<Ops> program) {
         return to.plan(plan, program);
     }

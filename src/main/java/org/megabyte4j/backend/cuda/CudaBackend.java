@@ -6,6 +6,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.function.Consumer;
 import org.megabyte4j.backend.Backend;
+import org.megabyte4j.backend.LocalModel;
 import org.megabyte4j.backend.Ops;
 import org.megabyte4j.backend.OutOfMemoryException;
 import org.megabyte4j.backend.Readback;
@@ -169,6 +170,11 @@ public final class CudaBackend implements Backend {
     @Override
     public boolean isAsynchronous() {
         return true;
+    }
+
+    @Override
+    public boolean decodesPatches(LocalModel model, long batch, int patchSize) {
+        return kernels.localDecode().fits(model, batch, patchSize);
     }
 
     @Override

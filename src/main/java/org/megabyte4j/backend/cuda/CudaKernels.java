@@ -17,6 +17,7 @@ final class CudaKernels {
     private LocalAttentionKernels localAttention;
     private CachedAttentionKernels cachedAttention;
     private SamplingKernels sampling;
+    private LocalDecodeKernels localDecode;
     private LinearOps linear;
     private Blas.Opened products;
 
@@ -98,6 +99,13 @@ final class CudaKernels {
             sampling = new SamplingKernels(loader);
         }
         return sampling;
+    }
+
+    LocalDecodeKernels localDecode() {
+        if (localDecode == null) {
+            localDecode = new LocalDecodeKernels(loader);
+        }
+        return localDecode;
     }
 
     LinearOps linear() {

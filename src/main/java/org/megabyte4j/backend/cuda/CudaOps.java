@@ -3,7 +3,9 @@ package org.megabyte4j.backend.cuda;
 import org.megabyte4j.backend.AttentionBias;
 import org.megabyte4j.backend.AttentionShape;
 import org.megabyte4j.backend.ByteShift;
+import org.megabyte4j.backend.LocalModel;
 import org.megabyte4j.backend.Ops;
+import org.megabyte4j.backend.PatchChoice;
 import org.megabyte4j.tensor.ParameterLayout;
 import org.megabyte4j.tensor.Tensor;
 
@@ -114,6 +116,11 @@ final class CudaOps implements Ops {
     public void sample(Tensor logits, Tensor settings, Tensor allowed, Tensor sequences, Tensor positions,
             Tensor forced, Tensor seen, Tensor chosen, Tensor faults) {
         kernels.sampling().sample(logits, settings, allowed, sequences, positions, forced, seen, chosen, faults);
+    }
+
+    @Override
+    public void decodePatch(LocalModel model, Tensor slices, PatchChoice choice, Tensor logits) {
+        kernels.localDecode().decodePatch(model, slices, choice, logits);
     }
 
     @Override

@@ -3,6 +3,8 @@ package org.megabyte4j.backend.cuda;
 import org.megabyte4j.backend.AttentionBias;
 import org.megabyte4j.backend.AttentionShape;
 import org.megabyte4j.backend.ByteShift;
+import org.megabyte4j.backend.LocalModel;
+import org.megabyte4j.backend.PatchChoice;
 import org.megabyte4j.backend.ShapeChecks;
 import org.megabyte4j.tensor.DType;
 import org.megabyte4j.tensor.ParameterLayout;
@@ -126,6 +128,12 @@ final class CudaWorkspaceMeter extends ShapeChecks {
             Tensor out) {
         super.cachedAttention(shape, qkv, bias, cache, past, out);
         need(kernels.cachedAttention().cachedAttentionWorkspaceBytes(shape, cache.size(1)));
+    }
+
+    @Override
+    public void decodePatch(LocalModel model, Tensor slices, PatchChoice choice, Tensor logits) {
+        super.decodePatch(model, slices, choice, logits);
+        kernels.localDecode().require(model, choice);
     }
 
     @Override
