@@ -109,6 +109,15 @@ public interface Backend extends AutoCloseable {
         return new ImmediateReadback(this, scalars);
     }
 
+    /**
+     * Brings a small tensor to the host later than it is computed.
+     *
+     * @param ints I32
+     */
+    default IntReadback intReadback(Tensor ints) {
+        return new ImmediateIntReadback(this, ints);
+    }
+
     @Override
     void close();
 

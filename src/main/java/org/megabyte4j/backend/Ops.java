@@ -188,6 +188,18 @@ public interface Ops {
         throw new UnsupportedOperationException("this device decodes byte by byte");
     }
 
+    /**
+     * Goes on to the next patch of each sequence, on the device: what this one's ids have become is what the next one
+     * sees, its indices are one patch further, and none of its ids is known. A sequence whose patch is the last that
+     * there is room for stays as it is.
+     *
+     * @param results      I32 {@code [P, 2, B]}: of each byte the ids, then the faults
+     * @param last         index of the last patch that there is room for
+     * @param seesPrevious whether the local model sees the byte before the patch; otherwise {@code previous} stays
+     * @param input        replaced
+     */
+    void nextPatch(Tensor results, int last, boolean seesPrevious, PatchInput input);
+
     // ---- loss -------------------------------------------------------------------------------------------------
 
     /** {@code count[0]} = how many of {@code ids} differ from {@code ignoredId}; {@code count} is I32 {@code [1]}. */

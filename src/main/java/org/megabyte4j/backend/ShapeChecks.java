@@ -249,6 +249,23 @@ public class ShapeChecks implements Ops {
     }
 
     @Override
+    public void nextPatch(Tensor results, int last, boolean seesPrevious, PatchInput input) {
+        long batch = input.past().elements();
+        long bytes = input.forced().elements();
+        if (bytes != input.forced().rows() * batch) {
+            throw new ShapeException("the forced ids are " + input.forced() + ", but " + batch
+                    + " for each byte are needed");
+        }
+        need("the results", results, I32, 2 * bytes);
+        need("the ids before", input.earlier(), I32, bytes);
+        need("the bytes' positions", input.bytePositions(), I32, bytes);
+        need("the patches' positions", input.past(), I32, batch);
+        need("the forced ids", input.forced(), I32, bytes);
+        need("the positions", input.positions(), I32, bytes);
+        need("the previous ids", input.previous(), I32, batch);
+    }
+
+    @Override
     public void countTargets(Tensor ids, int ignoredId, Tensor count) {
         need("the targets", ids, I32, ids.elements());
         need("the count of targets", count, I32, 1);

@@ -107,7 +107,7 @@ public final class Generator implements AutoCloseable {
     }
 
     private void continueGroup(List<Sequence> group, GenerationRequest request, IdListener listener) {
-        predictor.start(group, request.sampling());
+        predictor.start(group, request.sampling(), request.scored());
         while (group.stream().anyMatch(sequence -> !sequence.isFinished())) {
             predictor.step();
             for (int row = 0; row < group.size(); row++) {

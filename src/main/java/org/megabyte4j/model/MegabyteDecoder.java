@@ -6,6 +6,7 @@ import org.megabyte4j.backend.AttentionBias;
 import org.megabyte4j.backend.Backend;
 import org.megabyte4j.backend.LocalModel;
 import org.megabyte4j.backend.Ops;
+import org.megabyte4j.backend.PatchInput;
 import org.megabyte4j.tensor.MemoryPlan;
 import org.megabyte4j.tensor.Tensor;
 
@@ -16,7 +17,8 @@ import org.megabyte4j.tensor.Tensor;
  * <p>Patch k of a sequence: {@link #patchStep} gets the ids of patch k - 1 and {@link #sampling} what is known of patch
  * k, then {@link #forward} runs the global model once and the local one P times, each time followed by the choice of an
  * id, all of it on the device; in one operation where the device {@linkplain Backend#decodesPatches can do that}. A
- * prompt's earlier patches go through {@link #prefillSteps}, many at once.
+ * prompt's earlier patches go through {@link #prefillSteps}, many at once. After its last byte a patch leaves the next
+ * one's input, so that only the first has to be set, and many can be enqueued before the host has seen an id.
  * {@link #prepare} comes first, and again whenever the weights have changed.
  */
 public final class MegabyteDecoder {
@@ -30,6 +32,7 @@ public final class MegabyteDecoder {
     private final LocalPatch localPatch;   // null where the device goes byte by byte
     private final ByteStep byteStep;       // null where it does not
     private final SampleStep sampling;
+    private final PatchInput input;
     private final Linear projection;       // D_G -> D_L of the "in action" variant, or null
     private final Tensor sharedTable;      // [V, D_G], or null
     private final Tensor projectedTable;   // [V, D_L], or null
@@ -86,6 +89,7 @@ public final class MegabyteDecoder {
             byteStep = new ByteStep(graph, plan, batch, bias, localCaches, slices, localTable);
         }
         sampling = new SampleStep(config, plan, batch, patchSize);
+        input = patchStep.input(sampling);
     }
 
     private static List<Tensor> caches(GraphBuilder graph, MemoryPlan plan, String name, int layers, int batch,
@@ -119,7 +123,8 @@ public final class MegabyteDecoder {
     }
 
     /**
-     * Some bytes of the current patch of each sequence; byte 0 begins with the global model.
+     * Some bytes of the current patch of each sequence; byte 0 begins with the global model, and after byte P - 1 the
+     * next patch is the current one, unless there is no room for it.
      *
      * @param from first byte of the patch
      * @param to   the one behind the last, at most P
@@ -133,14 +138,16 @@ public final class MegabyteDecoder {
             }
             patchStep.forward(ops);
             localPatch.forward(ops, sampling);
-            return;
         }
-        for (int i = from; i < to; i++) {
+        for (int i = from; !isWhole() && i < to; i++) {
             if (i == 0) {
                 patchStep.forward(ops);
             }
             byteStep.forward(ops, i, sampling.seenBy(i));
             sampling.forward(ops, i, byteStep.logits(i));
+        }
+        if (to == config.patchSize()) {
+            ops.nextPatch(sampling.results(), capacity - 1, config.variant() == Variant.IN_ACTION, input);
         }
     }
 

@@ -81,6 +81,11 @@ public class ForwardingBackend implements Backend {
     }
 
     @Override
+    public IntReadback intReadback(Tensor ints) {
+        return to.intReadback(ints);
+    }
+
+    @Override
     public void close() {
         to.close();
     }

@@ -18,6 +18,7 @@ final class CudaKernels {
     private CachedAttentionKernels cachedAttention;
     private SamplingKernels sampling;
     private LocalDecodeKernels localDecode;
+    private NextPatchKernels nextPatch;
     private LinearOps linear;
     private Blas.Opened products;
 
@@ -106,6 +107,13 @@ final class CudaKernels {
             localDecode = new LocalDecodeKernels(loader);
         }
         return localDecode;
+    }
+
+    NextPatchKernels nextPatch() {
+        if (nextPatch == null) {
+            nextPatch = new NextPatchKernels(loader);
+        }
+        return nextPatch;
     }
 
     LinearOps linear() {

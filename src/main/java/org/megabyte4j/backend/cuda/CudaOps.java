@@ -6,6 +6,7 @@ import org.megabyte4j.backend.ByteShift;
 import org.megabyte4j.backend.LocalModel;
 import org.megabyte4j.backend.Ops;
 import org.megabyte4j.backend.PatchChoice;
+import org.megabyte4j.backend.PatchInput;
 import org.megabyte4j.tensor.ParameterLayout;
 import org.megabyte4j.tensor.Tensor;
 
@@ -121,6 +122,11 @@ final class CudaOps implements Ops {
     @Override
     public void decodePatch(LocalModel model, Tensor slices, PatchChoice choice, Tensor logits) {
         kernels.localDecode().decodePatch(model, slices, choice, logits);
+    }
+
+    @Override
+    public void nextPatch(Tensor results, int last, boolean seesPrevious, PatchInput input) {
+        kernels.nextPatch().nextPatch(results, last, seesPrevious, input);
     }
 
     @Override

@@ -5,6 +5,7 @@ import org.megabyte4j.backend.AttentionShape;
 import org.megabyte4j.backend.ByteShift;
 import org.megabyte4j.backend.LocalModel;
 import org.megabyte4j.backend.PatchChoice;
+import org.megabyte4j.backend.PatchInput;
 import org.megabyte4j.backend.ShapeChecks;
 import org.megabyte4j.tensor.DType;
 import org.megabyte4j.tensor.ParameterLayout;
@@ -141,6 +142,12 @@ final class CudaWorkspaceMeter extends ShapeChecks {
             Tensor forced, Tensor seen, Tensor chosen, Tensor faults) {
         super.sample(logits, settings, allowed, sequences, positions, forced, seen, chosen, faults);
         kernels.sampling().require(logits.columns());
+    }
+
+    @Override
+    public void nextPatch(Tensor results, int last, boolean seesPrevious, PatchInput input) {
+        super.nextPatch(results, last, seesPrevious, input);
+        kernels.nextPatch();
     }
 
     @Override
