@@ -32,37 +32,40 @@ struct Matrix {
     int outputs;
     int inputs;           // a multiple of 32
     int tiles;            // of a block, at most
-    int parts;            // into how many the sum over the inputs is divided; a power of two
+    int halvings;         // of the sum over the inputs, between 2^halvings warps
 
     __device__ __forceinline__ Matrix(const bf16* weight, int outputs, int inputs, int cluster)
         : weight(weight), outputs(outputs), inputs(inputs) {
         tiles = ((outputs + TILE - 1) / TILE + cluster - 1) / cluster;
-        parts = 1;
-        while (2 * parts * tiles <= WARPS_OF_BLOCK && 2 * parts <= inputs / CHUNKED) parts *= 2;
+        halvings = 0;
+        while (tiles << halvings <= WARPS_OF_BLOCK / 2 && 2 << halvings <= inputs / CHUNKED) halvings++;
     }
 
+    // Warps that share a sum.
+    __device__ __forceinline__ int parts() const { return 1 << halvings; }
+
     // Tiles that the warps of a block work on at the same time.
-    __device__ __forceinline__ int at_once() const { return WARPS_OF_BLOCK / parts; }
+    __device__ __forceinline__ int at_once() const { return WARPS_OF_BLOCK >> halvings; }
 };
 
 // What a warp multiplies in a round, and the weights that are under way to it.
 class Weights {
 public:
-    static constexpr int DEPTH = 4;   // chunks of 16 outputs by 32 inputs
+    static constexpr int DEPTH = 3;   // chunks of 16 outputs by 32 inputs: 48 KB of a block
 
     // Starts the first loads.
     __device__ __forceinline__ void begin(const Matrix& matrix, int round) {
         int lane = lane_index();
-        int local = round * matrix.at_once() + warp_index() / matrix.parts;
-        int part = warp_index() % matrix.parts;
+        int local = round * matrix.at_once() + (warp_index() >> matrix.halvings);
+        int part = warp_index() & (matrix.parts() - 1);
         int output = (local * static_cast<int>(cluster_size()) + static_cast<int>(cluster_rank())) * TILE + lane / 4;
         int chunks = matrix.inputs / CHUNKED;
-        first = local < matrix.tiles ? part * chunks / matrix.parts : 0;
-        end = local < matrix.tiles ? (part + 1) * chunks / matrix.parts : 0;
-        has_lo = output < matrix.outputs;
-        has_hi = output + 8 < matrix.outputs;
-        lo_row = matrix.weight + static_cast<long long>(output) * matrix.inputs + 8 * (lane % 4);
-        hi_row = lo_row + 8ll * matrix.inputs;
+        first = local < matrix.tiles ? part * chunks >> matrix.halvings : 0;
+        end = local < matrix.tiles ? (part + 1) * chunks >> matrix.halvings : 0;
+        // Beyond the last output the last one again; nobody asks for its sums.
+        int lo = min(output, matrix.outputs - 1);
+        row = matrix.weight + static_cast<long long>(lo) * matrix.inputs + 8 * (lane % 4);
+        to_hi = (min(output + 8, matrix.outputs - 1) - lo) * matrix.inputs;
 #pragma unroll
         for (int i = 0; i < DEPTH; i++) load(i, first + i);
     }
@@ -70,13 +73,13 @@ public:
     // sum[0], sum[1]: output g of the tile in rows 2t and 2t + 1; sum[2], sum[3]: output g + 8.
     __device__ __forceinline__ void multiply(const bf16* activations, int stride, int rows, float (&sum)[4]) {
         int lane = lane_index();
-        const bf16* row = activations + lane / 4 * stride + 8 * (lane % 4);
+        const bf16* from = activations + lane / 4 * stride + 8 * (lane % 4);
         bool valid = lane / 4 < rows;
         for (int chunk = first; chunk < end; chunk += DEPTH) {
 #pragma unroll
             for (int i = 0; i < DEPTH; i++) {
                 if (chunk + i >= end) break;
-                multiply_chunk(sum, lo[i], hi[i], load_chunk(row + CHUNKED * (chunk + i), valid));
+                multiply_chunk(sum, los[i], his[i], load_chunk(from + CHUNKED * (chunk + i), valid));
                 load(i, chunk + i + DEPTH);
             }
         }
@@ -85,18 +88,16 @@ public:
 private:
     __device__ __forceinline__ void load(int i, int chunk) {
         if (chunk >= end) return;
-        lo[i] = has_lo ? stream_chunk(lo_row + CHUNKED * chunk) : Chunk{{0, 0, 0, 0}};
-        hi[i] = has_hi ? stream_chunk(hi_row + CHUNKED * chunk) : Chunk{{0, 0, 0, 0}};
+        los[i] = stream_chunk(row + CHUNKED * chunk);
+        his[i] = stream_chunk(row + CHUNKED * chunk + to_hi);
     }
 
-    Chunk lo[DEPTH];
-    Chunk hi[DEPTH];
-    const bf16* lo_row;
-    const bf16* hi_row;
+    Chunk los[DEPTH];   // rows g of the tile
+    Chunk his[DEPTH];   // rows g + 8
+    const bf16* row;
+    int to_hi;
     int first;
     int end;
-    bool has_lo;
-    bool has_hi;
 };
 
 // Calls result(row, output, a, b) for each row and each two neighbouring outputs of this block, one of which may lie
@@ -127,14 +128,14 @@ __device__ __forceinline__ void product(const Matrix& matrix, Weights& weights, 
             int column = i % (TILE / 2) * 2;
             int output = ((round * matrix.at_once() + slot) * cluster + rank) * TILE + column;
             if (row >= rows || output >= matrix.outputs) continue;
-            const float* of = partial + (slot * matrix.parts * MOST_ROWS + row) * PARTIAL_STRIDE + column;
-            float a = of[0];
-            float b = of[1];
-            for (int part = 1; part < matrix.parts; part++) {
-                a += of[part * MOST_ROWS * PARTIAL_STRIDE];
-                b += of[part * MOST_ROWS * PARTIAL_STRIDE + 1];
+            const float* of = partial + ((slot << matrix.halvings) * MOST_ROWS + row) * PARTIAL_STRIDE + column;
+            float2 total = make_float2(0, 0);
+            for (int part = 0; part < matrix.parts(); part++) {
+                float2 share = *reinterpret_cast<const float2*>(of + part * MOST_ROWS * PARTIAL_STRIDE);
+                total.x += share.x;
+                total.y += share.y;
             }
-            result(row, output, a, b);
+            result(row, output, total.x, total.y);
         }
     }
 }

@@ -41,7 +41,12 @@ final class LocalDecodeKernels {
      * All weights are read for every byte, so they should stay in the second-level cache: 50 MB in an H100 or H200.
      * Beyond it a cluster, which reads through the few multiprocessors it has, is too slow.
      */
-    static final long MOST_WEIGHT_BYTES = 40L << 20;
+    private static final long MOST_WEIGHT_BYTES = 40L << 20;
+    /**
+     * What all clusters may read for a byte. Operation by operation the weights are read once for the whole batch, in
+     * some ten launches of 2.5 microseconds for each layer, in which the second-level cache could give so much.
+     */
+    private static final long MOST_READ_BYTES = 512L << 20;
 
     private static final List<Function<LocalModel.Layer, Tensor>> WEIGHTS = List.of(
             LocalModel.Layer::attentionNormWeight, LocalModel.Layer::attentionNormBias, LocalModel.Layer::qkv,
@@ -88,7 +93,11 @@ final class LocalDecodeKernels {
                 && model.heads() * head <= dim && patchSize <= MOST_POSITIONS
                 && model.vocabulary() <= SamplingKernels.LARGEST_VOCABULARY
                 && model.matrixBytes() <= MOST_WEIGHT_BYTES && distance(model).isPresent()
-                && division(model, batch, patchSize) != null;
+                && isFast(model, batch, division(model, batch, patchSize));
+    }
+
+    private static boolean isFast(LocalModel model, long batch, Division division) {
+        return division != null && division.clusters(batch) * model.matrixBytes() <= MOST_READ_BYTES;
     }
 
     /**
@@ -107,20 +116,22 @@ final class LocalDecodeKernels {
     }
 
     /** Null if a block has not enough shared memory. */
-    private Division division(LocalModel model, long batch, int patchSize) {
+    Division division(LocalModel model, long batch, int patchSize) {
         return divisions.computeIfAbsent(Shape.of(model, batch, patchSize), this::divide);
     }
 
     /** Few clusters of many blocks where the batch leaves room for them, since they read weights from more places. */
     private Division divide(Shape shape) {
-        int most = loader.context().device().sharedBytesPerBlock() - OTHER_SHARED_BYTES;
+        int shared = loader.context().device().sharedBytesPerBlock() - OTHER_SHARED_BYTES;
         int useful = Integer.highestOneBit(shape.dim() / TILE);
-        for (int rows = (int) Math.min(MOST_ROWS, shape.batch()); rows >= 1; rows--) {
+        for (int most = (int) Math.min(MOST_ROWS, shape.batch()); most >= 1; most--) {
+            // As many in each cluster, or one less.
+            int rows = (int) Math.ceilDiv(shape.batch(), Math.ceilDiv(shape.batch(), (long) most));
             Division possible = null;
             for (int cluster = Math.min(LARGEST_CLUSTER, useful); cluster >= 1; cluster /= 2) {
                 int bytes = sharedBytes(shape, rows, cluster);
                 Division division = new Division(rows, cluster, bytes);
-                int active = bytes > most ? 0 : activeClusters(division);
+                int active = bytes > shared ? 0 : activeClusters(division);
                 if (active >= division.clusters(shape.batch())) {
                     return division;
                 }

@@ -2,9 +2,11 @@ package org.megabyte4j.backend.cuda;
 
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.Collections;
 import java.util.List;
 import java.util.Map;
 import java.util.Random;
@@ -24,7 +26,10 @@ import org.megabyte4j.backend.Ops;
 import org.megabyte4j.backend.PatchChoice;
 import org.megabyte4j.backend.Sampler;
 import org.megabyte4j.backend.SamplingSettings;
+import org.megabyte4j.model.MegabyteConfig;
+import org.megabyte4j.model.Presets;
 import org.megabyte4j.tensor.DType;
+import org.megabyte4j.tensor.MemoryPlan;
 import org.megabyte4j.tensor.ShapeException;
 import org.megabyte4j.tensor.Tensor;
 
@@ -191,7 +196,8 @@ class LocalDecodeKernelsTest {
         "2, 16, 1, 96, 4, 24, 33, ALIBI",
         "8, 2, 1, 64, 1, 64, 1, NONE",
         "1, 32, 1, 32, 2, 16, 17, ALIBI",
-        "5, 2, 1, 256, 4, 64, 512, ALIBI"})
+        "5, 2, 1, 256, 4, 64, 512, ALIBI",
+        "1, 8, 6, 256, 4, 64, 512, ALIBI"})
     void logitsAreThoseOfTheOperationsOneByOne(int batch, int patch, int layers, int dim, int heads, int headSize,
             int vocabulary, AttentionBias bias) {
         Shape shape = new Shape(batch, patch, layers, dim, heads, headSize, vocabulary, bias);
@@ -256,6 +262,51 @@ class LocalDecodeKernelsTest {
         for (int i = 0; i < seen.length; i++) {
             assertThat(results.get("seen")[i]).isEqualTo((float) seen[i]);
         }
+    }
+
+    /** An H100 has 132 multiprocessors. */
+    @ParameterizedTest
+    @CsvSource({
+        // preset, batch, sequences of a cluster, blocks of a cluster
+        "benchmark, 1, 1, 16",
+        "benchmark, 9, 5, 16",
+        "benchmark, 64, 8, 16",
+        "benchmark, 65, 8, 8",
+        "benchmark, 500, 8, 2",
+        "megabyte-130m, 1, 1, 16",
+        "megabyte-130m, 64, 7, 8",
+        "small, 64, 8, 8"})
+    void theBatchIsDividedAmongClusters(String preset, int batch, int rows, int cluster) {
+        assumeTrue(Simulator.isBuilt());
+        Simulator.load();
+        Simulator.set("MULTIPROCESSORS", 132);
+        try (CudaBackend backend = Simulator.open()) {
+            MegabyteConfig config = Presets.named(preset);
+            Shape shape = new Shape(batch, 8, config.localLayers(), config.localSize(), config.localHeads(),
+                    config.localHeadSize(), config.vocabularySize(), AttentionBias.ALIBI);
+            var division = backend.kernels().localDecode().division(planned(shape), batch, 8);
+            assertThat(division.rows()).isEqualTo(rows);
+            assertThat(division.cluster()).isEqualTo(cluster);
+        } finally {
+            Simulator.reset();
+        }
+    }
+
+    /** Tensors that nobody has allocated. */
+    private static LocalModel planned(Shape shape) {
+        MemoryPlan plan = new MemoryPlan();
+        ToTensor of = sizes -> plan.tensor(MemoryPlan.Category.PARAMETERS, "w", DType.BF16, sizes);
+        long dim = shape.dim();
+        long width = (long) shape.heads() * shape.headSize();
+        var layer = new LocalModel.Layer(of.sizes(dim), of.sizes(dim), of.sizes(width + 2 * shape.headSize(), dim),
+                of.sizes(dim, width), of.sizes(dim), of.sizes(dim), of.sizes(4 * dim, dim), of.sizes(4 * dim),
+                of.sizes(dim, 4 * dim), of.sizes(dim));
+        return new LocalModel(of.sizes(shape.vocabulary(), dim), Collections.nCopies(shape.layers(), layer),
+                of.sizes(shape.vocabulary(), dim), of.sizes(shape.vocabulary()), shape.heads(), shape.bias());
+    }
+
+    private interface ToTensor {
+        Tensor sizes(long... sizes);
     }
 
     private static boolean fits(CudaBackend backend, Shape shape) {
