@@ -11,11 +11,10 @@
 // whole in its shared memory, computes a part of each product's outputs, and writes it to all others; what is no
 // product it computes for itself. Ids are chosen by a block for each sequence, and sent to the others.
 // Launch: grid cluster * ceil(batch / rows), clusters of 1 to 16, block 512, dynamic shared memory as Memory needs.
-// Barriers: 4 per layer and 2 per byte, of the cluster: (4 layers + 2) P + 1 in a launch, 209 for 6 layers and P = 8.
-// Bytes:  all weights once per byte and cluster, from the second-level cache: 2 (12 dim^2 + dim (heads + 2) h - ...)
-//         = 8.5 MB a byte for dim 256, 6 layers; on the chip 2 dim (cluster - 1) for each sub-layer's result and row.
-// FLOPs:  2 per weight and row. Time goes to barriers and to the cache, whose share of a cluster of 16 of an H100's 132
-//         multiprocessors is the limit: see docs/kernels.md.
+// Barriers: of the cluster, 4 per layer and 2 per byte: (4 layers + 2) P in a launch.
+// Bytes:  all matrices once per byte and cluster, mostly from the second-level cache: 2 layers dim ((2 heads + 2) h +
+//         8 dim) + 2 V dim. On the chip, for each row and byte, 2 layers ((heads + 2) h + 6 dim) to each other block.
+// FLOPs:  2 per weight and row: far below any limit. Time goes to barriers and to the cache: docs/kernels.md.
 // Numerics: products bf16 with float32 sums, the inputs' parts added up in order; LayerNorm and attention float32;
 //         probabilities stay float32. The order of sums depends on the shapes and the cluster's size.
 // Source: MEGABYTE sec. 2.2 (arXiv 2305.07185); thread block clusters, PTX ISA.
