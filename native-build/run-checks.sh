@@ -191,7 +191,7 @@ sanitizer_phase() {
         note "$1" skipped 0 "there is no compute-sanitizer on the PATH or in /usr/local/cuda/bin"
         return
     fi
-    test_phase "$1" 100 '.*(LayerNorm|Gelu|CrossEntropy|LocalAttention|PatchAttention|Sampling)KernelsTest' \
+    test_phase "$1" 100 '.*(LayerNorm|Gelu|CrossEntropy|LocalAttention|PatchAttention|Sampling|LocalDecode)KernelsTest' \
         "$sanitizer" --tool "$1" --target-processes all --error-exitcode 99 --print-limit 20
 }
 

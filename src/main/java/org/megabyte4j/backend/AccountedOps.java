@@ -157,6 +157,28 @@ public abstract class AccountedOps implements Ops {
                 () -> to.sample(logits, settings, allowed, sequences, positions, forced, seen, chosen, faults));
     }
 
+    /** All matrices once, and a product of each byte's row with every one of them; its bytes attend to each other. */
+    @Override
+    public void decodePatch(LocalModel model, Tensor slices, PatchChoice choice, Tensor logits) {
+        long patch = choice.positions().rows();
+        long weights = model.matrixBytes() / model.headWeight().dtype().bytes();
+        Cost attention = Cost.scores(new AttentionShape(slices.rows() / patch, patch, model.heads(), 1,
+                model.headSize()), 2);
+        Cost cost = Cost.moving(slices, logits).plus(new Cost(model.matrixBytes(), 0))
+                .plus(Cost.product(slices.rows(), weights))
+                .plus(new Cost(0, model.layers().size() * attention.flops()));
+        account("decodePatch", slices, cost, model.headWeight(), () -> to.decodePatch(model, slices, choice, logits));
+    }
+
+    /** Of the results the ids are read, and indices go on to the next patch. */
+    @Override
+    public void nextPatch(Tensor results, int last, boolean seesPrevious, PatchInput input) {
+        Cost cost = new Cost(results.bytes() / 2, 0)
+                .plus(Cost.moving(input.earlier(), input.forced(), input.previous()))
+                .plus(Cost.updating(input.bytePositions(), input.past(), input.positions()));
+        account("nextPatch", results, cost, null, () -> to.nextPatch(results, last, seesPrevious, input));
+    }
+
     @Override
     public void countTargets(Tensor ids, int ignoredId, Tensor count) {
         account("countTargets", ids, Cost.moving(ids, count), null, () -> to.countTargets(ids, ignoredId, count));

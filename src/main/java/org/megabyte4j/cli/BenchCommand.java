@@ -328,7 +328,8 @@ public final class BenchCommand implements Callable<Integer> {
             timeBytes(generator, prompt, new double[warmup]);
             first = timeBytes(generator, prompt, times);
         }
-        report.put("context", context).put("weights", read.label()).put("alignment", Alignment.ALIGNED.id()).put("cache", true)
+        report.put("context", context).put("weights", read.label())
+                .put("alignment", Alignment.ALIGNED.id()).put("cache", true)
                 .put("first_byte_ms", rounded(first)).set("byte_ms", array(times));
         report.put("bytes_per_s", rounded(1e3 * newBytes / Arrays.stream(times).sum()));
     }

@@ -30,8 +30,8 @@ import picocli.CommandLine.Spec;
 /** {@code megabyte4j eval}: the loss on a whole split, at the training length and beyond it. */
 @Command(name = "eval", description = {
     "Prints how well a model predicts each byte of a text, in nats and in bits per byte.",
-    "The text is cut into sequences; each begins without context, unless --stride has them overlap. Without --data it is"
-            + " what the run held out."})
+    "The text is cut into sequences; each begins without context, unless --stride has them overlap. Without --data it"
+            + " is what the run held out."})
 public final class EvalCommand implements Callable<Integer> {
     private static final int DEFAULT_BATCH = 8;
 
@@ -64,8 +64,8 @@ public final class EvalCommand implements Callable<Integer> {
     private Integer length;
 
     @Option(names = "--stride", paramLabel = "BYTES",
-            description = "Let sequences begin so many bytes after each other, a multiple of the patch size, and count in"
-                    + " each only the last so many: every byte but the first ones has at least --seq-len less --stride"
+            description = "Let sequences begin so many bytes after each other, a multiple of the patch size, and count"
+                    + " in each only the last so many: every byte but the first ones has at least --seq-len less --stride"
                     + " bytes of context. Takes --seq-len / --stride times as long; default is --seq-len, no overlap.")
     private Integer stride;
 
@@ -116,8 +116,8 @@ public final class EvalCommand implements Callable<Integer> {
             try (TrainingData data = open(recipe, file.config()); Parameters parameters = file.load(dtype, backend)) {
                 CorpusPart part = corpus.isGiven() || split == Split.TRAIN ? data.train() : data.validation();
                 if (!json) {
-                    spec.commandLine().getOut().printf("%12s %12s %15s %15s %15s %10s%n", "length", "context", "bytes", "nats per byte",
-                            "bits per byte", "KB/s");
+                    spec.commandLine().getOut().printf("%12s %12s %15s %15s %15s %10s%n", "length", "context", "bytes",
+                            "nats per byte", "bits per byte", "KB/s");
                 }
                 for (int factor : factors) {
                     evaluate(parameters, part, times(base, factor), factor, backend);

@@ -284,8 +284,8 @@ public final class TrainCommand implements Callable<Integer> {
             CorpusPart heldOut = opened.validation();
             if (heldOut.length() > 0) {
                 long batchBytes = (long) options.batch() * options.length();
-                validation = new Validation(evaluator, EvaluationWindows.blocks(heldOut, options.batch(), options.length(),
-                        padId), Math.max(1, recipe.bookkeeping().validationBytes() / batchBytes));
+                validation = new Validation(evaluator, EvaluationWindows.blocks(heldOut, options.batch(),
+                        options.length(), padId), Math.max(1, recipe.bookkeeping().validationBytes() / batchBytes));
             }
         }
 

@@ -8,9 +8,10 @@ import java.util.Arrays;
  * has at least {@code length - stride} ids before it. With a stride of the whole length these are blocks one behind the
  * other, which begin without context.
  *
- * <p>The last window of a stretch is padded <em>at its end</em>, where a causal model never sees the padding, so that it
- * changes no loss; windows that are missing in the last batch are all padding. Ids that are context alone are padding
- * among the targets. Loss ignores pad ids, so a batch counts with the number of targets that {@link #fill} returns.
+ * <p>The last window of a stretch is padded <em>at its end</em>, where a causal model never sees the padding, so that
+ * it changes no loss; windows that are missing in the last batch are all padding. Ids that are context alone are
+ * padding among the targets. Loss ignores pad ids, so a batch counts with the number of targets that {@link #fill}
+ * returns.
  *
  * @see <a href="https://huggingface.co/docs/transformers/perplexity">the same by Hugging Face</a>
  */

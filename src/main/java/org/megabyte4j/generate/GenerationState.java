@@ -83,7 +83,7 @@ public final class GenerationState implements AutoCloseable {
         try {
             Note note = MAPPER.readValue(text, Note.class);
             if (note.version != VERSION) {
-                throw damaged(file, "its version is " + note.version + ", and " + VERSION + " is what can be read here");
+                throw damaged(file, "its version is " + note.version + ", and this program reads " + VERSION);
             }
             if (note.batch < 1 || note.first < 0 || note.generator == null || note.sampling == null
                     || note.sequences == null || note.first % note.batch != 0) {

@@ -47,8 +47,8 @@ public final class Generator implements AutoCloseable {
 
     /**
      * @param weights in which the matrices are read: the parameters' own type, or BF16 for a model that computes in
-     *                float32. Then aligned text is generated from copies rounded to BF16, which are half as much to read
-     *                for each byte; everything else stays float32. The copies are made when a generation begins
+     *                float32. Then text is generated from copies rounded to BF16, which are half as much to read for
+     *                each byte; everything else stays float32. They are made when a generation begins
      * @throws MegabyteException if the batch or the length is not possible with this model, or the device does not
      *                           compute in these types
      */

@@ -41,6 +41,11 @@ public class ForwardingBackend implements Backend {
     }
 
     @Override
+    public boolean decodesPatches(LocalModel model, long batch, int patchSize) {
+        return to.decodesPatches(model, batch, patchSize);
+    }
+
+    @Override
     public Ops plan(MemoryPlan plan, Consumer<Ops> program) {
         return to.plan(plan, program);
     }
@@ -83,6 +88,11 @@ public class ForwardingBackend implements Backend {
     @Override
     public Stopwatch stopwatch() {
         return to.stopwatch();
+    }
+
+    @Override
+    public IntReadback intReadback(Tensor ints) {
+        return to.intReadback(ints);
     }
 
     @Override

@@ -159,7 +159,8 @@ class GenerationStateTest {
         try (Parameters parameters = model(Variant.IN_ACTION, backend, 3)) {
             GenerationRequest request = request(RANDOM);
             Path file = save(parameters, request, 2);
-            try (SafeTensorsFile tensors = SafeTensorsFile.open(file); GenerationState state = GenerationState.open(file)) {
+            try (SafeTensorsFile tensors = SafeTensorsFile.open(file);
+                    GenerationState state = GenerationState.open(file)) {
                 assertThat(tensors.metadata()).containsOnlyKeys("generation");
                 assertThat(tensors.ints("ids")).startsWith(state.results().getFirst().ids());
                 assertThat(tensors.tensor("cache.2.1").shape()).containsExactly(17, 2 * 12);
@@ -209,7 +210,9 @@ class GenerationStateTest {
     }
 
     private static void resume(Path file, Generator generator) {
-        try (generator; GenerationState state = GenerationState.open(file); Generation resumed = generator.resume(state)) {
+        try (generator;
+                GenerationState state = GenerationState.open(file);
+                Generation resumed = generator.resume(state)) {
             resumed.next();
         }
     }
@@ -226,7 +229,8 @@ class GenerationStateTest {
                             + " generate --save-state has written");
         }
         byte[] good = Files.readAllBytes(file);
-        for (String change : List.of("version\\\":1|version\\\":2", "newIds\\\":11|newIds\\\":00", "batch\\\":5|batch\\\":0",
+        for (String change : List.of("version\\\":1|version\\\":2", "newIds\\\":11|newIds\\\":00",
+                "batch\\\":5|batch\\\":0",
                 "prompt\\\":5|prompt\\\":6", "ALIGNED|ELIGNED", "\\\"first|\\\"worst")) {
             String[] words = change.split("\\|");
             String text = new String(good, StandardCharsets.ISO_8859_1);

@@ -3,6 +3,9 @@ package org.megabyte4j.backend.cuda;
 import org.megabyte4j.backend.AttentionBias;
 import org.megabyte4j.backend.AttentionShape;
 import org.megabyte4j.backend.ByteShift;
+import org.megabyte4j.backend.LocalModel;
+import org.megabyte4j.backend.PatchChoice;
+import org.megabyte4j.backend.PatchInput;
 import org.megabyte4j.backend.ShapeChecks;
 import org.megabyte4j.tensor.DType;
 import org.megabyte4j.tensor.ParameterLayout;
@@ -131,10 +134,22 @@ final class CudaWorkspaceMeter extends ShapeChecks {
     }
 
     @Override
+    public void decodePatch(LocalModel model, Tensor slices, PatchChoice choice, Tensor logits) {
+        super.decodePatch(model, slices, choice, logits);
+        kernels.localDecode().require(model, choice);
+    }
+
+    @Override
     public void sample(Tensor logits, Tensor settings, Tensor allowed, Tensor sequences, Tensor positions,
             Tensor forced, Tensor seen, Tensor chosen, Tensor faults) {
         super.sample(logits, settings, allowed, sequences, positions, forced, seen, chosen, faults);
         kernels.sampling().require(logits.columns());
+    }
+
+    @Override
+    public void nextPatch(Tensor results, int last, boolean seesPrevious, PatchInput input) {
+        super.nextPatch(results, last, seesPrevious, input);
+        kernels.nextPatch();
     }
 
     @Override
