@@ -15,7 +15,8 @@ record AttentionTrial(Tensor qkv, Tensor out, Tensor logSumExp, Tensor dOut, Ten
                 empty(scratch, dtype, shape.rows(), shape.width()),
                 empty(scratch, DType.F32, shape.batch(), shape.heads(), shape.length()),
                 empty(scratch, dtype, shape.rows(), shape.width()),
-                empty(scratch, dtype, shape.rows(), shape.packedWidth()), empty(scratch, DType.F32, workspaceBytes / Float.BYTES));
+                empty(scratch, dtype, shape.rows(), shape.packedWidth()),
+                empty(scratch, DType.F32, workspaceBytes / Float.BYTES));
     }
 
     private static Tensor empty(MemoryPlan scratch, DType dtype, long... shape) {
@@ -23,7 +24,8 @@ record AttentionTrial(Tensor qkv, Tensor out, Tensor logSumExp, Tensor dOut, Ten
     }
 
     /** The name of the choice. */
-    static String what(KernelModule module, String direction, AttentionShape shape, AttentionBias bias, DType dtype) {
+    static String what(KernelModule module, String direction, AttentionShape shape, AttentionBias bias,
+            DType dtype) {
         return module + " " + direction + " " + shape.batch() + "x" + shape.length() + ", " + shape.heads() + "/"
                 + shape.keyValueHeads() + " heads of " + shape.headSize() + ", bias " + bias.name().toLowerCase(Locale.ROOT)
                 + ", " + dtype.label();

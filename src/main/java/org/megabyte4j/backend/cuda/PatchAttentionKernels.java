@@ -15,7 +15,6 @@ import org.megabyte4j.backend.AttentionBias;
 import org.megabyte4j.backend.AttentionShape;
 import org.megabyte4j.backend.Ops;
 import org.megabyte4j.tensor.DType;
-import org.megabyte4j.tensor.ShapeException;
 import org.megabyte4j.tensor.Tensor;
 
 /** Causal attention over long sequences, {@code kernels/patch_attention.cu}. */

@@ -145,7 +145,8 @@ class PatchAttentionPlanTest {
             assertThat(PatchAttentionTiles.backwardQuery(BF16, d)).isEqualTo(new PatchAttentionTiles(32 * query.get(0),
                     query.get(1), rows, query.get(3), 2 * d * 2 * (rows + query.get(4) * query.get(3)) + 4 * rows));
             for (boolean wide : new boolean[] {false, d == 64}) {
-                List<Integer> key = braces(source, wide ? " wide_backward_key_tile(int)" : " backward_key_tile(int d)", d);
+                List<Integer> key = braces(source,
+                        wide ? " wide_backward_key_tile(int)" : " backward_key_tile(int d)", d);
                 int keys = key.get(0) * key.get(2);
                 assertThat(PatchAttentionTiles.backwardKey(BF16, d, wide)).isEqualTo(new PatchAttentionTiles(
                         32 * key.get(0), key.get(1), keys, key.get(3), 2 * d * 2 * (keys + key.get(4) * key.get(3))

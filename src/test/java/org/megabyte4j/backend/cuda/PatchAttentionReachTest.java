@@ -52,7 +52,8 @@ class PatchAttentionReachTest {
         AttentionShape shape = new AttentionShape(1, 1500, 8, 8, 16);
         PatchAttentionPlan plan = PatchAttentionPlan.of(shape, ALIBI, DType.BF16, 4);
         assertThat(plan.reachLimited()).isTrue();
-        Map<String, float[]> whole = KernelComparison.run(DType.BF16, work(shape, new PatchAttentionGroup(false, 1), 1));
+        Map<String, float[]> whole =
+                KernelComparison.run(DType.BF16, work(shape, new PatchAttentionGroup(false, 1), 1));
         Map<String, float[]> operations = KernelComparison.run(DType.BF16, t -> {
             Tensor qkv = t.random(shape.rows(), shape.packedWidth());
             Tensor dOut = t.random(shape.rows(), shape.width());
@@ -126,7 +127,8 @@ class PatchAttentionReachTest {
     }
 
     private static PatchAttentionKernels kernels(PatchAttentionGroup group) {
-        return new PatchAttentionKernels(TestDevice.backend().kernels().loader(), Tuner.off(), (shape, bias, tiles) -> group);
+        return new PatchAttentionKernels(TestDevice.backend().kernels().loader(), Tuner.off(),
+                (shape, bias, tiles) -> group);
     }
 
     /** @param last what the keys of the last position become */
