@@ -91,6 +91,11 @@ public class ForwardingBackend implements Backend {
     }
 
     @Override
+    public Stopwatch stopwatch() {
+        return to.stopwatch();
+    }
+
+    @Override
     public void close() {
         to.close();
     }

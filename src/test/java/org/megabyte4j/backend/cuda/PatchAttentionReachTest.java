@@ -102,7 +102,8 @@ class PatchAttentionReachTest {
     }
 
     private static PatchAttentionKernels kernels(PatchAttentionGroup group) {
-        return new PatchAttentionKernels(TestDevice.backend().kernels().loader(), (shape, bias, tiles) -> group);
+        return new PatchAttentionKernels(TestDevice.backend().kernels().loader(), Tuner.off(),
+                (shape, bias, tiles) -> group);
     }
 
     /** @param last what the keys of the last position become */
@@ -114,8 +115,8 @@ class PatchAttentionReachTest {
             Tensor out = t.result("out", shape.rows(), shape.width());
             Tensor logSumExp = t.float32Result("logSumExp", shape.batch(), shape.heads(), shape.length());
             Tensor dQkv = t.result("dQkv", shape.rows(), shape.packedWidth());
-            Tensor workspace = t.scratch(DType.F32,
-                    kernels.causalAttentionBackwardWorkspaceBytes(shape, ALIBI, t.dtype()) / Float.BYTES);
+            Tensor workspace = t.scratch(DType.U8,
+                    kernels.causalAttentionBackwardWorkspaceBytes(shape, ALIBI, t.dtype()));
             Tensor keys = qkv.part((shape.rows() - 1) * shape.packedWidth() + shape.width(),
                     shape.keyValueWidth() / 2);
             return ops -> {
