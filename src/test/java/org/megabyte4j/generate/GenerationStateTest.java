@@ -128,11 +128,12 @@ class GenerationStateTest {
             GenerationRequest longer = request.withNewIds(NEW_IDS + 6);
             Path file = save(parameters, request, 1000);
             try (Generator generator = Generator.forRequest(longer, backend, parameters, 5, Alignment.ALIGNED);
-                    GenerationState state = GenerationState.open(file);
-                    Generation resumed = generator.resume(state.withNewIds(NEW_IDS + 6))) {
+                    GenerationState state = GenerationState.open(file)) {
                 assertThat(state.results()).noneMatch(generated -> generated.end() == Generated.End.LENGTH);
-                List<Generated> results = resumed.run(IdListener.SILENT);
-                resumed.close();
+                List<Generated> results;
+                try (Generation resumed = generator.resume(state.withNewIds(NEW_IDS + 6))) {
+                    results = resumed.run(IdListener.SILENT);
+                }
                 SameBits.check("longer", results, generator.generate(longer));
                 assertThatThrownBy(() -> state.withNewIds(2)).isInstanceOf(GenerationException.class)
                         .hasMessage(file + " holds a continuation of 11 bytes already; ask for at least as many instead"
