@@ -39,6 +39,7 @@ final class AlignedPredictor implements Predictor {
     private boolean allocated;
     private int prefilled;            // patches of the longest sequence that lie in the caches
     private int toPrefill;
+    private boolean restored;
     private int byteOfPatch;          // -1 before the first
     private boolean fetched;          // whether the current piece's ids are on the host
     private float[] logits;           // of the current piece, [atOnce, batch, V]; null until asked for
@@ -79,6 +80,7 @@ final class AlignedPredictor implements Predictor {
             patch[b] = Math.min(rows.get(b).length() / config.patchSize(), decoder.capacity() - 1);
         }
         prefilled = 0;
+        restored = false;
         toPrefill = Arrays.stream(patch).max().orElse(0);
         byteOfPatch = -1;
     }
@@ -207,7 +209,7 @@ final class AlignedPredictor implements Predictor {
     @Override
     public List<TensorSource> caches() {
         List<TensorSource> caches = new ArrayList<>();
-        for (int b = 0; byteOfPatch >= 0 && b < rows.size(); b++) {
+        for (int b = 0; (restored || byteOfPatch >= 0) && b < rows.size(); b++) {
             List<Tensor> layers = decoder.globalCaches(b, rows.get(b).length() / config.patchSize());
             for (int i = 0; i < layers.size(); i++) {
                 caches.add(TensorSource.of(cacheName(b, i), layers.get(i), backend));
@@ -229,6 +231,7 @@ final class AlignedPredictor implements Predictor {
             }
         }
         prefilled = toPrefill;
+        restored = true;
     }
 
     @Override

@@ -106,6 +106,26 @@ class GenerationStateTest {
         }
     }
 
+    /** What has been read from a file is there before it has been used. */
+    @Test
+    void resumedAndSavedAtOnceLosesNothing() {
+        GenerationRequest request = request(RANDOM);
+        Path again = folder.resolve("again");
+        try (Parameters parameters = model(Variant.IN_ACTION, backend, 3);
+                Generator generator = Generator.forRequest(request, backend, parameters, 5, Alignment.ALIGNED)) {
+            List<Generated> whole = generator.generate(request);
+            Path file = save(parameters, request, 20);
+            try (GenerationState state = GenerationState.open(file); Generation resumed = generator.resume(state)) {
+                resumed.save(again);
+                assertThat(again).hasSameBinaryContentAs(file);
+                resumed.save(file);
+            }
+            try (GenerationState state = GenerationState.open(file); Generation resumed = generator.resume(state)) {
+                SameBits.check("saved twice", resumed.run(IdListener.SILENT), whole);
+            }
+        }
+    }
+
     @Test
     void theOtherAlignmentAndOtherWeightsCanBeSavedToo() {
         try (Parameters parameters = model(Variant.IN_ACTION, backend, 3)) {
