@@ -20,30 +20,7 @@
 
 #include "common/bf16.cuh"
 #include "common/elements.cuh"
-#include "common/fast_math.cuh"
-
-struct Normal {
-    float distribution;  // Phi(x)
-    float bell;          // sqrt(2 pi) phi(x) = exp(-x^2 / 2)
-};
-
-// Minimax coefficients of t, ..., t^8 for exp(a^2 / 2) Phi(-a) on 0 <= a <= 14.2.
-__device__ __forceinline__ Normal normal(float x) {
-    float t = fast_reciprocal(__fmaf_rn(0.3003003f, fabsf(x), 1.0f));
-    float ratio = 0.0355374542f;
-    ratio = __fmaf_rn(ratio, t, -0.156147005f);
-    ratio = __fmaf_rn(ratio, t, 0.203744663f);
-    ratio = __fmaf_rn(ratio, t, -0.0515035842f);
-    ratio = __fmaf_rn(ratio, t, 0.127480089f);
-    ratio = __fmaf_rn(ratio, t, 0.100307729f);
-    ratio = __fmaf_rn(ratio, t, 0.120828791f);
-    ratio = __fmaf_rn(ratio, t, 0.119751793f);
-    Normal result;
-    result.bell = fast_exp2(x * x * (-0.5f * LOG2_E));
-    float tail = ratio * t * result.bell;
-    result.distribution = x > 0 ? 1 - tail : tail;
-    return result;
-}
+#include "common/normal.cuh"
 
 // ---- forward
 

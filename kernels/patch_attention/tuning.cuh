@@ -58,7 +58,7 @@ constexpr __host__ __device__ RowTile backward_query_tile(int d) {
 constexpr __host__ __device__ KeyTile backward_key_tile(int d) {
     return d <= 32   ? KeyTile{4, 2, 32, 64, 2, true, true, 1}
            : d <= 64 ? KeyTile{4, 2, 32, 64, 2, true, false, 1}
-                     : KeyTile{8, 1, 16, 32, 2, true, true, 2};
+                     : KeyTile{8, 1, 16, 32, 2, true, true, 1};
 }
 
 // Float32, without tensor cores: 16 x 8 threads, each with `rows_per_thread` rows of the block's and an eighth of the

@@ -100,6 +100,16 @@ public interface Backend extends AutoCloseable {
         return false;
     }
 
+    /**
+     * Whether {@link Ops#decodePatch} computes this model, at one go and faster than operation by operation.
+     *
+     * @param batch     sequences side by side
+     * @param patchSize bytes of a patch
+     */
+    default boolean decodesPatches(LocalModel model, long batch, int patchSize) {
+        return false;
+    }
+
     /** Waits until all enqueued work is done. */
     void synchronize();
 
@@ -119,6 +129,15 @@ public interface Backend extends AutoCloseable {
      */
     default Readback readback(Tensor... scalars) {
         return new ImmediateReadback(this, scalars);
+    }
+
+    /**
+     * Brings a small tensor to the host later than it is computed.
+     *
+     * @param ints I32
+     */
+    default IntReadback intReadback(Tensor ints) {
+        return new ImmediateIntReadback(this, ints);
     }
 
     @Override

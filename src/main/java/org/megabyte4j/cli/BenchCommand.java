@@ -23,6 +23,7 @@ import org.megabyte4j.model.Flops;
 import org.megabyte4j.model.MegabyteConfig;
 import org.megabyte4j.model.Parameters;
 import org.megabyte4j.model.Presets;
+import org.megabyte4j.model.Recomputation;
 import org.megabyte4j.model.Variant;
 import org.megabyte4j.tensor.DType;
 import org.megabyte4j.train.OptimizerOptions;
@@ -110,6 +111,9 @@ public final class BenchCommand implements Callable<Integer> {
     private boolean json;
 
     @Mixin
+    private RecomputationArguments recomputation;
+
+    @Mixin
     private PrecisionOptions precision;
 
     @Mixin
@@ -163,14 +167,16 @@ public final class BenchCommand implements Callable<Integer> {
 
     private void timeTraining(Parameters parameters, Backend backend, ObjectNode report) {
         TrainOptions options = new TrainOptions(batch, length, 1, clip, OptimizerOptions.adamW(),
-                Schedule.constant(1e-4));
+                Schedule.constant(1e-4), recomputation.options(Recomputation.NONE));
         double[] times = new double[steps];
+        long planned;
         try (Trainer trainer = Trainer.plan(parameters, options, backend)) {
             LargestBatch.named("--batch", batch, smaller -> {
                 try (Trainer other = Trainer.plan(parameters, options.withBatch(smaller), backend)) {
                     return other.memory().bytes();
                 }
             }, trainer::allocate);
+            planned = parameters.plan().bytes() + trainer.memory().bytes();
             SplittableRandom random = new SplittableRandom(SEED);
             for (int step = -warmup; step < steps; step++) {
                 int[] ids = randomIds(random, batch * length, parameters.config());
@@ -184,7 +190,10 @@ public final class BenchCommand implements Callable<Integer> {
         }
         double median = median(times);
         long flops = Flops.ofTrainingStep(parameters.config(), batch, length);
-        report.put("batch", batch).put("seq_len", length).put("clip", clip).set("step_ms", array(times));
+        report.put("batch", batch).put("seq_len", length).put("clip", clip)
+                .put("recompute", options.recomputation().stacks().toString())
+                .put("keep_attention", options.recomputation().keepAttention()).put("planned_bytes", planned)
+                .set("step_ms", array(times));
         report.put("median_ms", median).put("kb_per_s", rounded((double) batch * length / median))
                 .put("flops_per_step", flops).put("gflop_per_s", rounded(flops / median / 1e6));
     }

@@ -154,7 +154,7 @@ public final class EvalCommand implements Callable<Integer> {
     }
 
     private Evaluator evaluator(Parameters parameters, int sequences, int at, Backend backend, MemoryPlan memory) {
-        return Evaluator.sliding(parameters, sequences, at, stride(at), backend, memory);
+        return Evaluator.sliding(parameters, sequences, at, stride(at), null, backend, memory);
     }
 
     private void strideWithin(int at) {

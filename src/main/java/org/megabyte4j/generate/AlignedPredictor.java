@@ -4,6 +4,7 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import org.megabyte4j.backend.Backend;
+import org.megabyte4j.backend.IntReadback;
 import org.megabyte4j.backend.Ops;
 import org.megabyte4j.backend.Recording;
 import org.megabyte4j.checkpoint.TensorFile;
@@ -23,10 +24,15 @@ import org.megabyte4j.tensor.Tensor;
  * So all rows cross their patch borders together, and the global model runs once for each patch however long the
  * prompts are.
  *
- * <p>A device that works on its own gets a whole patch to do at once; another one a byte at a time, so that each byte
- * is there as soon as it can be. It is the same program, in one piece or in P.
+ * <p>A device that works on its own gets a whole patch to do at once, and the patches behind it too, so that it never
+ * waits for the host to have seen an id; what it has done for a sequence that turns out to have ended is dropped. Another
+ * device does a byte at a time, so that each byte is there as soon as it can be. It is the same program, in one piece or
+ * in P.
  */
 final class AlignedPredictor implements Predictor {
+    /** Patches that are enqueued behind the one whose ids are wanted. */
+    private static final int AHEAD = IntReadback.KEPT - 1;
+
     private final Backend backend;
     private final MegabyteConfig config;
     private final MemoryPlan plan = new MemoryPlan();
@@ -34,23 +40,28 @@ final class AlignedPredictor implements Predictor {
     private final Ops ops;
     private final int atOnce;         // bytes of a piece of the patch's program
     private final Recording[] pieces;
-    private final int[] patch;        // of each row, the index of the patch it is in
+    private final int[] patch;        // of each row, the index of the patch it is in; beyond its end if it is finished
     private List<Sequence> rows;
-    private boolean allocated;
     private int prefilled;            // patches of the longest sequence that lie in the caches
     private int toPrefill;
     private boolean restored;
+    private IntReadback ids;          // null until there is memory
+    private int ahead;                // pieces to enqueue behind the current one
+    private long needed;              // pieces until all rows are finished, if none ends early
+    private long enqueued;            // pieces since the start
+    private long piece;               // the current one
+    private long firstCopy;           // of the ids of piece 0
+    private long fetched;             // the piece whose ids are on the host, or -1
     private int byteOfPatch;          // -1 before the first
-    private boolean fetched;          // whether the current piece's ids are on the host
     private float[] logits;           // of the current piece, [atOnce, batch, V]; null until asked for
 
     /** @param weights the type in which the matrices are read */
     AlignedPredictor(Backend backend, Parameters parameters, int batch, int length, DType weights) {
         this.backend = backend;
         config = parameters.config();
-        decoder = new MegabyteDecoder(parameters, weights, batch, length, plan);
+        decoder = new MegabyteDecoder(backend, parameters, weights, batch, length, plan);
         ops = backend.plan(plan, decoder::program);
-        atOnce = backend.isAsynchronous() ? config.patchSize() : 1;
+        atOnce = backend.isAsynchronous() || decoder.isWhole() ? config.patchSize() : 1;
         pieces = new Recording[config.patchSize() / atOnce];
         for (int i = 0; i < pieces.length; i++) {
             int from = i * atOnce;
@@ -65,10 +76,10 @@ final class AlignedPredictor implements Predictor {
     }
 
     @Override
-    public void start(List<Sequence> sequences, SamplingOptions sampling) {
-        if (!allocated) {
+    public void start(List<Sequence> sequences, SamplingOptions sampling, boolean scored) {
+        if (ids == null) {
             backend.allocate(plan);
-            allocated = true;
+            ids = decoder.sampling().readback(backend);
         }
         rows = sequences;
         decoder.prepare(backend, ops);
@@ -83,6 +94,15 @@ final class AlignedPredictor implements Predictor {
         restored = false;
         toPrefill = Arrays.stream(patch).max().orElse(0);
         byteOfPatch = -1;
+        piece = -1;
+        enqueued = 0;
+        fetched = -1;
+        ahead = backend.isAsynchronous() && !scored ? AHEAD : 0;
+        needed = 0;
+        for (int b = 0; b < rows.size(); b++) {
+            int patches = Math.ceilDiv(rows.get(b).longest(), config.patchSize()) - patch[b];
+            needed = Math.max(needed, (long) patches * pieces.length);
+        }
     }
 
     @Override
@@ -131,20 +151,29 @@ final class AlignedPredictor implements Predictor {
         byteOfPatch++;
         if (byteOfPatch == config.patchSize()) {
             byteOfPatch = 0;
-            for (int b = 0; b < rows.size(); b++) {
-                // A finished row stays where it is; it may have no room for another patch.
-                patch[b] += rows.get(b).isFinished() ? 0 : 1;
+            for (int b = 0; b < patch.length; b++) {
+                patch[b]++;
             }
         }
-        if (byteOfPatch == 0) {
+        if (byteOfPatch % atOnce == 0) {
+            piece++;
+            logits = null;
+            while (enqueued <= piece || enqueued <= piece + ahead && enqueued < needed) {
+                enqueue();
+            }
+        }
+    }
+
+    /** The host says where the first patch begins; each leaves to the next one what that begins with. */
+    private void enqueue() {
+        if (enqueued == 0) {
             decoder.patchStep().set(backend, idsBefore(patch, 1), patch);
             decoder.sampling().set(backend, previousIds(), knownIds(), firstPositions());
         }
-        if (byteOfPatch % atOnce == 0) {
-            pieces[byteOfPatch / atOnce].run();
-            fetched = false;
-            logits = null;
-        }
+        pieces[(int) (enqueued % pieces.length)].run();
+        long copy = ids.enqueue();
+        firstCopy = enqueued == 0 ? copy : firstCopy;
+        enqueued++;
     }
 
     private int[] firstPositions() {
@@ -185,9 +214,9 @@ final class AlignedPredictor implements Predictor {
 
     @Override
     public int id(int row) {
-        if (!fetched) {
-            decoder.sampling().fetch(backend, byteOfPatch / atOnce * atOnce, atOnce);
-            fetched = true;
+        if (fetched != piece) {
+            decoder.sampling().fetch(ids, firstCopy + piece);
+            fetched = piece;
         }
         int fault = decoder.sampling().fault(byteOfPatch, row);
         if (fault != 0) {
@@ -236,6 +265,9 @@ final class AlignedPredictor implements Predictor {
 
     @Override
     public void close() {
+        if (ids != null) {
+            ids.close();
+        }
         for (Recording piece : pieces) {
             piece.close();
         }

@@ -91,7 +91,7 @@ public final class Generation implements Iterator<GeneratedId>, AutoCloseable {
         }
         first = next.number() / generator.batch() * generator.batch();
         List<Sequence> starting = sequences.subList(first, Math.min(first + generator.batch(), sequences.size()));
-        predictor.start(starting, request.sampling());
+        predictor.start(starting, request.sampling(), request.scored());
         if (resumed != null) {
             resumed.restore(predictor, first);
             resumed = null;

@@ -13,8 +13,15 @@ interface Predictor extends AutoCloseable {
     /**
      * Begins with other sequences, no more than the batch. Whoever appends the chosen ids to them sees to it that they
      * fit.
+     *
+     * @param scored whether {@link #logits} will be asked for, so that they must be kept until then
      */
-    void start(List<Sequence> sequences, SamplingOptions sampling);
+    void start(List<Sequence> sequences, SamplingOptions sampling, boolean scored);
+
+    /** Begins with other sequences, and keeps logits. */
+    default void start(List<Sequence> sequences, SamplingOptions sampling) {
+        start(sequences, sampling, true);
+    }
 
     /** Goes on: by some of what the sequences hold already, then by one position of each. */
     void step();
@@ -29,7 +36,7 @@ interface Predictor extends AutoCloseable {
      */
     int id(int row);
 
-    /** The logits {@code [V]} at the row's position. */
+    /** The logits {@code [V]} at the row's position, if {@link #start} was told of it. */
     float[] logits(int row);
 
     /** What it takes to go on without reading the sequences anew; empty if there is nothing yet. */

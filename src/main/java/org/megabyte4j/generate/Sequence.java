@@ -42,6 +42,11 @@ final class Sequence {
         return length;
     }
 
+    /** Ids at the end, unless it ends early. */
+    int longest() {
+        return ids.length;
+    }
+
     int id(int index) {
         return ids[index];
     }

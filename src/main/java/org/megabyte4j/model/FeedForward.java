@@ -11,7 +11,6 @@ final class FeedForward {
     private final Tensor normed;      // [rows, dim], scratch
     private final Tensor hidden;      // [rows, 4 * dim] before GELU; backward turns it into the activation again
     private final Tensor activated;   // [rows, 4 * dim], scratch
-    private final Tensor out;         // [rows, dim]
     private final Tensor dNormed;     // [rows, dim], scratch
     private final Tensor dHidden;     // [rows, 4 * dim], scratch
 
@@ -22,20 +21,26 @@ final class FeedForward {
         expand = Linear.withBias(graph, name + "1");
         contract = Linear.withBias(graph, name + "4");
         normed = graph.scratch("normed", rows, dim);
-        hidden = graph.kept("hidden", rows, 4 * dim);
+        hidden = graph.kept(GraphBuilder.Keep.ALL, name, "hidden", rows, 4 * dim);
         activated = graph.scratch("activated", rows, 4 * dim);
-        out = graph.kept("feedForwardOut", rows, dim);
-        dNormed = graph.backwardScratch("dNormed", rows, dim);
-        // Forward is over when backward begins: the activation's scratch serves again.
+        // Forward is over when backward begins: its scratch serves again.
         dHidden = activated;
+        dNormed = normed;
     }
 
-    Tensor forward(Ops ops, Tensor x) {
+    /** @param out {@code [rows, dim]} */
+    void forward(Ops ops, Tensor x, Tensor out) {
         this.x = x;
         norm.forward(ops, x, normed);
         expand.forwardGelu(ops, normed, hidden, activated);
         contract.forward(ops, activated, x, out);
-        return out;
+    }
+
+    /** Computes again what {@link #backward} needs of {@link #forward}. */
+    void again(Ops ops, Tensor x) {
+        this.x = x;
+        norm.forward(ops, x, normed);
+        expand.forward(ops, normed, null, hidden);
     }
 
     /** @param d gradient of the result; becomes the gradient of {@code x} */
@@ -43,9 +48,9 @@ final class FeedForward {
         contract.backwardInput(ops, d, null, dHidden);
         ops.geluBackward(hidden, dHidden, dHidden, hidden);
         contract.backwardWeights(ops, hidden, d);
-        expand.backwardInput(ops, dHidden, null, dNormed);
         norm.again(ops, x, normed);
         expand.backwardWeights(ops, normed, dHidden);
+        expand.backwardInput(ops, dHidden, null, dNormed);
         norm.backward(ops, dNormed, x, d);
     }
 }

@@ -1,5 +1,8 @@
 package org.megabyte4j.model;
 
+import java.util.ArrayList;
+import java.util.List;
+import java.util.function.LongConsumer;
 import org.megabyte4j.backend.AttentionBias;
 import org.megabyte4j.backend.AttentionShape;
 import org.megabyte4j.backend.Ops;
@@ -25,6 +28,8 @@ import org.megabyte4j.tensor.Tensor;
  * }</pre>
  */
 public final class Megabyte {
+    private static final String GLOBAL = "g_transformer";
+
     private final MegabyteConfig config;
     private final Tensor ids;
     private final Tensor targets;
@@ -34,28 +39,25 @@ public final class Megabyte {
 
     private final PatchEmbedding patchEmbedding;
     private final TransformerStack global;
-    private final Linear globalToLocal;
     private final ByteEmbedding byteEmbedding;
-    private final TransformerStack local;
-    private final Linear head;
-
-    private final Tensor localInput;      // [B * T, D_L]
-    private final Tensor logits;          // [B * T, V]
-    private final Tensor dGlobal;         // [B * K, P * D_G], scratch
-    private final Tensor dLocal;          // [B * T, D_L], scratch
+    private final List<Chunk> chunks = new ArrayList<>();
+    private final Progress progress;
+    private final Tensor dGlobal;    // [B * K, P * D_G], scratch
 
     private Tensor globalInput;
     private Tensor globalOutput;
-    private Tensor localOutput;
 
-    private Megabyte(Parameters parameters, int batch, int length, MemoryPlan plan, boolean backward, boolean someTargets) {
+    /** Some of the bytes, from position {@code first} on, and the local model that takes as many. */
+    private record Chunk(LocalModel local, long first) { }
+
+    private Megabyte(Parameters parameters, int batch, int length, MemoryPlan plan, boolean backward,
+            Recomputation recomputation, boolean someTargets) {
         config = parameters.config();
         if (batch < 1) {
             throw new ConfigException("batch size " + batch + " is not possible; use at least 1");
         }
         config.checkLength("sequence length", length);
-        long rows = (long) batch * length;
-        long patches = rows / config.patchSize();
+        long patches = (long) batch * length / config.patchSize();
         ids = plan.tensor(MemoryPlan.Category.INPUTS, "ids", DType.I32, batch, length);
         targets = someTargets ? plan.tensor(MemoryPlan.Category.INPUTS, "targets", DType.I32, batch, length) : ids;
         targetCount = plan.tensor(MemoryPlan.Category.ACTIVATIONS, "targetCount", DType.I32, 1);
@@ -64,57 +66,100 @@ public final class Megabyte {
                 parameters.layout().elements()) : null;
 
         GraphBuilder graph = new GraphBuilder(parameters, gradients, plan);
+        progress = graph.progress();
         AttentionBias bias = config.variant() == Variant.MEGABYTE ? AttentionBias.NONE : AttentionBias.ALIBI;
-        patchEmbedding = new PatchEmbedding(graph, batch, length);
-        global = new TransformerStack(graph, "g_transformer", config.globalLayers(), config.globalSize(),
-                new AttentionShape(batch, length / config.patchSize(), config.globalHeads(), 1,
-                        config.globalHeadSize()), bias);
-        globalToLocal = Linear.withBias(graph, "gl_linear.1");
+        patchEmbedding = new PatchEmbedding(graph, batch, length, GLOBAL);
+        global = new TransformerStack(recomputation.global(graph), GLOBAL, config.globalLayers(),
+                config.globalSize(), new AttentionShape(batch, length / config.patchSize(), config.globalHeads(), 1,
+                config.globalHeadSize()), bias);
         byteEmbedding = new ByteEmbedding(graph, length);
-        localInput = graph.kept("localInput", rows, config.localSize());
-        local = new TransformerStack(graph, "l_transformer", config.localLayers(), config.localSize(),
-                new AttentionShape(patches, config.patchSize(), config.localHeads(), 1, config.localHeadSize()), bias);
-        head = Linear.withBias(graph, "to_logits");
-        logits = graph.kept("logits", rows, config.vocabularySize());
-        dGlobal = graph.backwardScratch("dGlobal", patches, config.globalSize());
-        dLocal = graph.backwardScratch("dLocal", rows, config.localSize());
+        long atOnce = Math.min(patches, recomputation.localPatches(config));
+        GraphBuilder part = atOnce < patches ? graph.inPassing() : graph;
+        LocalModel chunk = new LocalModel(part, byteEmbedding, atOnce, bias);
+        LocalModel rest = patches % atOnce == 0 ? null : new LocalModel(part, byteEmbedding, patches % atOnce, bias);
+        for (long first = 0; first < patches; first += atOnce) {
+            chunks.add(new Chunk(patches - first < atOnce ? rest : chunk, first * config.patchSize()));
+        }
+        dGlobal = graph.backwardScratch(TransformerStack.stream(GLOBAL), patches, config.globalSize());
     }
 
     /**
-     * A graph that runs forward and backward.
+     * A graph that runs forward and backward, and keeps everything in between.
      *
      * @param batch  sequences, at least 1
      * @param length bytes in each, a multiple of P
      * @throws ConfigException if the length does not suit the model
      */
     public static Megabyte forTraining(Parameters parameters, int batch, int length, MemoryPlan plan) {
-        return new Megabyte(parameters, batch, length, plan, true, false);
+        return forTraining(parameters, batch, length, Recomputation.NONE, plan);
+    }
+
+    /** As above, keeping less. If that makes chunks, the local model runs in {@link #lossAndBackward} alone. */
+    public static Megabyte forTraining(Parameters parameters, int batch, int length, Recomputation recomputation,
+            MemoryPlan plan) {
+        return new Megabyte(parameters, batch, length, plan, true, recomputation, false);
     }
 
     /** A graph that only runs forward, in much less memory. */
     public static Megabyte forEvaluation(Parameters parameters, int batch, int length, MemoryPlan plan) {
-        return new Megabyte(parameters, batch, length, plan, false, false);
+        return new Megabyte(parameters, batch, length, plan, false, Recomputation.NONE, false);
     }
 
-    /** As {@link #forEvaluation} with {@link #targets} of its own, which need not be all of the ids. */
-    public static Megabyte forEvaluationOfSome(Parameters parameters, int batch, int length, MemoryPlan plan) {
-        return new Megabyte(parameters, batch, length, plan, false, true);
+    /**
+     * A graph that only runs forward and has no logits, just the loss: what is not the global model's takes the memory
+     * of a chunk, however long the sequence is.
+     *
+     * @param chunk patches; null for the default
+     */
+    public static Megabyte forLoss(Parameters parameters, int batch, int length, Integer chunk, MemoryPlan plan) {
+        return new Megabyte(parameters, batch, length, plan, false, chunks(chunk), false);
     }
 
-    /** From {@link #ids} to {@link #logits}. */
+    /** As {@link #forLoss} with {@link #targets} of its own, which need not be all of the ids. */
+    public static Megabyte forLossOfSome(Parameters parameters, int batch, int length, Integer chunk, MemoryPlan plan) {
+        return new Megabyte(parameters, batch, length, plan, false, chunks(chunk), true);
+    }
+
+    private static Recomputation chunks(Integer patches) {
+        return new Recomputation(Recomputation.Stacks.ALL, false, patches);
+    }
+
+    /**
+     * Has a listener hear how the program gets on, after each layer.
+     *
+     * @param listener gets the FLOPs of the layers enqueued since the last time, about
+     */
+    public void onProgress(LongConsumer listener) {
+        progress.tell(listener);
+    }
+
+    /** From {@link #ids} to {@link #logits}; or, in a graph with chunks, as far as the global model goes. */
     public void forward(Ops ops) {
         globalInput = patchEmbedding.forward(ops, ids);
-        globalOutput = global.forward(ops, globalInput.view(patchShape()));
-        globalToLocal.forward(ops, asBytes(globalOutput), null, localInput);
-        byteEmbedding.forward(ops, ids, localInput);
-        localOutput = local.forward(ops, localInput);
-        head.forward(ops, localOutput, null, logits);
+        globalOutput = global.forward(ops, globalInput.view(ids.elements() / config.patchSize(), config.globalSize()));
+        byteEmbedding.begin(ops);
+        if (!hasChunks()) {
+            forward(ops, chunks.getFirst());
+        }
+    }
+
+    private boolean hasChunks() {
+        return chunks.size() > 1;
+    }
+
+    private void forward(Ops ops, Chunk chunk) {
+        chunk.local.forward(ops, bytes(globalOutput, chunk), flat(ids), chunk.first);
     }
 
     /** Adds the mean cross entropy of all targets that are not padding, in nats, to {@link #loss}; keeps the logits. */
     public void loss(Ops ops) {
         ops.countTargets(targets, config.padId(), targetCount);
-        crossEntropy(ops, targetCount, null);
+        for (Chunk chunk : chunks) {
+            if (hasChunks()) {
+                forward(ops, chunk);
+            }
+            chunk.local.loss(ops, flat(targets), chunk.first, targetCount, loss, false);
+        }
     }
 
     /**
@@ -132,28 +177,34 @@ public final class Megabyte {
      * @param count I32 {@code [1]}: targets of all the batches that are not padding
      */
     public void lossAndBackward(Ops ops, Tensor count) {
-        crossEntropy(ops, count, logits);
-        head.backwardInput(ops, logits, null, dLocal);
-        head.backwardWeights(ops, localOutput, logits);
-        local.backward(ops, dLocal);
-        byteEmbedding.backward(ops, ids, dLocal);
-        globalToLocal.backwardInput(ops, dLocal, null, asBytes(dGlobal));
-        globalToLocal.backwardWeights(ops, asBytes(globalOutput), dLocal);
+        for (Chunk chunk : chunks) {
+            if (hasChunks()) {
+                forward(ops, chunk);
+            }
+            chunk.local.loss(ops, flat(targets), chunk.first, count, loss, true);
+            chunk.local.backward(ops, bytes(globalOutput, chunk), flat(ids), chunk.first, bytes(dGlobal, chunk));
+        }
+        byteEmbedding.finish(ops);
         global.backward(ops, dGlobal);
-        patchEmbedding.backward(ops, ids, asBytes(dGlobal));
+        patchEmbedding.backward(ops, ids, dGlobal.view(ids.elements(), config.globalEmbeddingSize()));
     }
 
-    private void crossEntropy(Ops ops, Tensor count, Tensor dLogits) {
-        ops.softmaxCrossEntropy(logits, targets.view(targets.elements()), config.padId(), count, loss, dLogits, 1f);
+    private static Tensor flat(Tensor x) {
+        return x.view(x.elements());
     }
 
-    private long[] patchShape() {
-        return new long[] {ids.elements() / config.patchSize(), config.globalSize()};
+    /** Rows of patches as rows of bytes, those of a chunk. */
+    private Tensor bytes(Tensor patches, Chunk chunk) {
+        return patches.view(ids.elements(), config.globalEmbeddingSize()).slice(chunk.first, chunk.local.rows());
     }
 
-    /** Rows of patches as rows of bytes. */
-    private Tensor asBytes(Tensor patches) {
-        return patches.view(ids.elements(), config.globalEmbeddingSize());
+    /** The local model where it sees the whole batch. */
+    private LocalModel local() {
+        if (hasChunks()) {
+            throw new IllegalStateException("the local model goes through the batch in " + chunks.size()
+                    + " chunks, so there is nothing of all bytes; build the graph with Recomputation.NONE");
+        }
+        return chunks.getFirst().local;
     }
 
     /** The input, I32 {@code [B, T]}; every id must lie within the vocabulary, see {@link Ids#check}. */
@@ -166,9 +217,9 @@ public final class Megabyte {
         return targets;
     }
 
-    /** {@code [B * T, V]} in the type that the model computes in, after {@link #forward}. */
+    /** {@code [B * T, V]} in the type that the model computes in, after {@link #forward} without chunks. */
     public Tensor logits() {
-        return logits;
+        return local().logits();
     }
 
     /** F32 {@code [1]}: nats per target, added to by each batch; the caller sets it to 0. */
@@ -196,13 +247,13 @@ public final class Megabyte {
         return globalOutput;
     }
 
-    /** {@code [B * T, D_L]}, after {@link #forward} of a training graph. */
+    /** {@code [B * T, D_L]}, after {@link #forward} of a training graph without chunks. */
     public Tensor localInput() {
-        return localInput;
+        return local().input();
     }
 
-    /** {@code [B * T, D_L]}, after {@link #forward} of a training graph. */
+    /** {@code [B * T, D_L]}, after {@link #forward} of a training graph without chunks. */
     public Tensor localOutput() {
-        return localOutput;
+        return local().output();
     }
 }

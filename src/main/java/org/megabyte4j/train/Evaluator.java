@@ -33,7 +33,17 @@ public final class Evaluator {
      * @throws org.megabyte4j.MegabyteException if the device does not compute in the parameters' type
      */
     public Evaluator(Parameters parameters, int batch, int length, Backend backend, MemoryPlan plan) {
-        this(Megabyte.forEvaluation(parameters, batch, length, plan), parameters, backend, plan);
+        this(parameters, batch, length, null, backend, plan);
+    }
+
+    /**
+     * As above.
+     *
+     * @param chunk patches that go through the local model at once; null for the default. The result depends on it as
+     *              little as on the batch
+     */
+    public Evaluator(Parameters parameters, int batch, int length, Integer chunk, Backend backend, MemoryPlan plan) {
+        this(Megabyte.forLoss(parameters, batch, length, chunk, plan), parameters, backend, plan);
     }
 
     /**
@@ -42,11 +52,11 @@ public final class Evaluator {
      * @param stride a multiple of the patch size, at most the length
      * @throws org.megabyte4j.model.ConfigException if it is not a multiple of the patch size
      */
-    public static Evaluator sliding(Parameters parameters, int batch, int length, int stride, Backend backend,
-            MemoryPlan plan) {
+    public static Evaluator sliding(Parameters parameters, int batch, int length, int stride, Integer chunk,
+            Backend backend, MemoryPlan plan) {
         parameters.config().checkMultiple("stride", stride);
-        return stride == length ? new Evaluator(parameters, batch, length, backend, plan)
-                : new Evaluator(Megabyte.forEvaluationOfSome(parameters, batch, length, plan), parameters, backend,
+        return stride == length ? new Evaluator(parameters, batch, length, chunk, backend, plan)
+                : new Evaluator(Megabyte.forLossOfSome(parameters, batch, length, chunk, plan), parameters, backend,
                         plan);
     }
 
@@ -56,7 +66,12 @@ public final class Evaluator {
         backend.require(parameters.dtype());
         this.graph = graph;
         ops = backend.plan(plan, this::enqueue);
-        batchIds = Math.toIntExact(graph.ids().elements());
+        if (graph.ids().elements() > Integer.MAX_VALUE) {
+            throw new TrainException("--batch " + graph.ids().size(0) + " of " + graph.ids().size(1)
+                    + " bytes each is more than the " + Integer.MAX_VALUE
+                    + " bytes that an evaluation takes at once; use less");
+        }
+        batchIds = (int) graph.ids().elements();
     }
 
     private void enqueue(Ops on) {

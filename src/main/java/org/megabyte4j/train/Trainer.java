@@ -3,6 +3,7 @@ package org.megabyte4j.train;
 import java.lang.foreign.MemorySegment;
 import java.util.Arrays;
 import java.util.List;
+import java.util.function.DoubleConsumer;
 import org.megabyte4j.backend.Backend;
 import org.megabyte4j.backend.Ops;
 import org.megabyte4j.backend.Readback;
@@ -54,13 +55,15 @@ public final class Trainer implements AutoCloseable {
     private long lastResults = -1;
     private boolean measuresNorm;        // it takes a pass over all gradients
     private long stepsDone;
+    private double batchFlops;           // of the layers, forward and backward
+    private double stepFlopsDone;
 
     private Trainer(Parameters parameters, TrainOptions options, Backend backend) {
         this.parameters = parameters;
         this.options = options;
         this.backend = backend;
         backend.require(parameters.dtype());
-        graph = Megabyte.forTraining(parameters, options.batch(), options.length(), plan);
+        graph = Megabyte.forTraining(parameters, options.batch(), options.length(), options.recomputation(), plan);
         optimizer = options.optimizer().plan(parameters.layout(), plan);
         scalars = plan.tensor(MemoryPlan.Category.INPUTS, "scalars", DType.F32, StepScalars.COUNT);
         targets = plan.tensor(MemoryPlan.Category.INPUTS, "targets", DType.I32, 1);
@@ -68,6 +71,7 @@ public final class Trainer implements AutoCloseable {
         weightNorm = plan.tensor(MemoryPlan.Category.ACTIVATIONS, "weightNorm", DType.F32, 1);
         measuresNorm = options.clip() != 0;
         clip = options.clip() == 0 ? Ops.Clip.NONE : new Ops.Clip(gradientNorm, (float) options.clip());
+        graph.onProgress(flops -> batchFlops += flops);
         ops = backend.plan(plan, dry -> {
             begin(dry);
             accumulate(dry);
@@ -75,6 +79,7 @@ public final class Trainer implements AutoCloseable {
             dry.norm(graph.gradients(), gradientNorm);
             dry.norm(parameters.arena(), weightNorm);
         });
+        graph.onProgress(flops -> { });
     }
 
     /**
@@ -122,6 +127,21 @@ public final class Trainer implements AutoCloseable {
         measuresNorm = true;
     }
 
+    /**
+     * Has a listener hear how far each step is, on a device where work is done when its call returns; elsewhere it is
+     * never called. It may refer to {@link #stepsDone}, which counts a step when it is over.
+     *
+     * @param listener gets the share that is done, up to 1, after each layer
+     */
+    void onProgress(DoubleConsumer listener) {
+        if (!backend.isAsynchronous()) {
+            graph.onProgress(flops -> {
+                stepFlopsDone += flops;
+                listener.accept(stepFlopsDone / (batchFlops * options.accumulate()));
+            });
+        }
+    }
+
     /** What the trainer needs beside the parameters. */
     public MemoryPlan memory() {
         return plan;
@@ -140,6 +160,7 @@ public final class Trainer implements AutoCloseable {
             throw new IllegalArgumentException("a step takes " + options.bytesPerStep() + " ids, not " + ids.length);
         }
         Ids.check(ids, parameters.config().vocabularySize());
+        stepFlopsDone = 0;
         int padId = parameters.config().padId();
         backend.write(targets, (int) Arrays.stream(ids).filter(id -> id != padId).count());
         backend.write(scalars, scalars(stepsDone + 1).toArray());

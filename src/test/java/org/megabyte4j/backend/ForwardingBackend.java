@@ -41,6 +41,11 @@ public class ForwardingBackend implements Backend {
     }
 
     @Override
+    public boolean decodesPatches(LocalModel model, long batch, int patchSize) {
+        return to.decodesPatches(model, batch, patchSize);
+    }
+
+    @Override
     public Ops plan(MemoryPlan plan, Consumer<Ops> program) {
         return to.plan(plan, program);
     }
@@ -78,6 +83,11 @@ public class ForwardingBackend implements Backend {
     @Override
     public Readback readback(Tensor... scalars) {
         return to.readback(scalars);
+    }
+
+    @Override
+    public IntReadback intReadback(Tensor ints) {
+        return to.intReadback(ints);
     }
 
     @Override

@@ -69,6 +69,15 @@ class BenchCommandTest {
     }
 
     @Test
+    void recomputationIsTimedAndNamed() throws IOException {
+        JsonNode report = report("--seq-len", "24", "--steps", "1", "--warmup", "0", "--recompute", "all",
+                "--keep-attention", "--chunk", "4", "--json");
+        assertThat(report.get("recompute").asText()).isEqualTo("all");
+        assertThat(report.get("keep_attention").asBoolean()).isTrue();
+        assertThat(report.get("planned_bytes").asLong()).isPositive();
+    }
+
+    @Test
     void generationIsTimedWithWeightsInBf16Too() throws IOException {
         JsonNode report = report("--mode", "generate", "--context", "7", "--new-bytes", "9", "--json", "--weights",
                 "bf16");

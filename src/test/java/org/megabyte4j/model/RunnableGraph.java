@@ -1,5 +1,6 @@
 package org.megabyte4j.model;
 
+import java.util.function.Function;
 import org.megabyte4j.backend.Backend;
 import org.megabyte4j.backend.Ops;
 import org.megabyte4j.tensor.MemoryPlan;
@@ -11,13 +12,12 @@ public final class RunnableGraph implements AutoCloseable {
     public final Megabyte graph;
     public final Ops ops;
 
-    private RunnableGraph(Backend backend, Parameters parameters, int batch, int length, boolean training) {
+    private RunnableGraph(Backend backend, Function<MemoryPlan, Megabyte> built) {
         this.backend = backend;
-        graph = training ? Megabyte.forTraining(parameters, batch, length, plan)
-                : Megabyte.forEvaluation(parameters, batch, length, plan);
+        graph = built.apply(plan);
         ops = backend.plan(plan, dry -> {
             graph.forward(dry);
-            if (training) {
+            if (graph.gradients() != null) {
                 graph.lossAndBackward(dry);
             } else {
                 graph.loss(dry);
@@ -27,11 +27,22 @@ public final class RunnableGraph implements AutoCloseable {
     }
 
     public static RunnableGraph training(Backend backend, Parameters parameters, int batch, int length) {
-        return new RunnableGraph(backend, parameters, batch, length, true);
+        return training(backend, parameters, batch, length, Recomputation.NONE);
+    }
+
+    public static RunnableGraph training(Backend backend, Parameters parameters, int batch, int length,
+            Recomputation recomputation) {
+        return new RunnableGraph(backend,
+                plan -> Megabyte.forTraining(parameters, batch, length, recomputation, plan));
     }
 
     public static RunnableGraph evaluation(Backend backend, Parameters parameters, int batch, int length) {
-        return new RunnableGraph(backend, parameters, batch, length, false);
+        return new RunnableGraph(backend, plan -> Megabyte.forEvaluation(parameters, batch, length, plan));
+    }
+
+    /** Without logits; {@code chunk} patches of the local model at a time. */
+    public static RunnableGraph loss(Backend backend, Parameters parameters, int batch, int length, int chunk) {
+        return new RunnableGraph(backend, plan -> Megabyte.forLoss(parameters, batch, length, chunk, plan));
     }
 
     /** Runs forward and gives the logits. */
@@ -39,6 +50,15 @@ public final class RunnableGraph implements AutoCloseable {
         backend.write(graph.ids(), ids);
         graph.forward(ops);
         return backend.readFloats(graph.logits());
+    }
+
+    /** Runs forward and gives the loss. */
+    public float loss(int... ids) {
+        backend.write(graph.ids(), ids);
+        ops.fill(graph.loss(), 0);
+        graph.forward(ops);
+        graph.loss(ops);
+        return backend.readFloats(graph.loss())[0];
     }
 
     /** Runs forward and backward from zero gradients and gives the loss. */

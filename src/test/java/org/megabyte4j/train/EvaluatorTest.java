@@ -128,7 +128,7 @@ class EvaluatorTest {
                 double expected = slidingMean(config, data, pieces(data), stride);
                 for (int batch : new int[] {1, 3}) {
                     try (MemoryPlan plan = new MemoryPlan()) {
-                        Evaluator evaluator = Evaluator.sliding(parameters, batch, LENGTH, stride, backend, plan);
+                        Evaluator evaluator = Evaluator.sliding(parameters, batch, LENGTH, stride, null, backend, plan);
                         backend.allocate(plan);
                         long held = backend.heldBytes();
                         Evaluator.Result result = evaluator.evaluate(
@@ -181,7 +181,7 @@ class EvaluatorTest {
             backend.allocate(plan);
             assertThatThrownBy(() -> blocks.evaluate(EvaluationWindows.sliding(data.validation(), 1, LENGTH, PATCH, 257)))
                     .hasMessage("windows that overlap need an evaluator made by Evaluator.sliding");
-            assertThatThrownBy(() -> Evaluator.sliding(parameters, 1, LENGTH, PATCH + 1, backend, new MemoryPlan()))
+            assertThatThrownBy(() -> Evaluator.sliding(parameters, 1, LENGTH, PATCH + 1, null, backend, new MemoryPlan()))
                     .isInstanceOf(ConfigException.class)
                     .hasMessage("stride 4 is not a multiple of the patch size 3; use 4 -> 6");
             assertThatThrownBy(() -> EvaluationWindows.sliding(data.validation(), 1, LENGTH, LENGTH + PATCH, 257))
@@ -222,6 +222,32 @@ class EvaluatorTest {
             assertThat(two.loss()).isNotEqualTo(whole.loss());
             assertThat(evaluator.evaluate(blocks, 5, done -> done < 3)).isEmpty();
         }
+    }
+
+    @Test
+    void moreThanAnArrayHoldsIsRefused() {
+        MegabyteConfig config = config(Variant.IN_ACTION).withMaxLength(null);
+        try (Parameters parameters = new Parameters(config); Backend backend = CpuBackend.open(1)) {
+            assertThatThrownBy(() -> new Evaluator(parameters, 3, 900_000_000, backend, new MemoryPlan()))
+                    .isInstanceOf(TrainException.class).hasMessage("--batch 3 of 900000000 bytes each is more than the"
+                            + " 2147483647 bytes that an evaluation takes at once; use less");
+        }
+    }
+
+    /** The chunks of an evaluation leave its result as it is, and its local memory does not grow with the length. */
+    @Test
+    void chunksOfAnyLengthTakeTheMemoryOfOne() {
+        MegabyteConfig config = config(Variant.IN_ACTION).withMaxLength(null);
+        long[] logits = new long[2];
+        try (Parameters parameters = new Parameters(config); Backend backend = CpuBackend.open(1)) {
+            for (int i = 0; i < 2; i++) {
+                MemoryPlan plan = new MemoryPlan();
+                new Evaluator(parameters, 1, PATCH * (1 + i) * 50_000, 100, backend, plan);
+                logits[i] = plan.regions().stream().filter(region -> region.name().equals("logits"))
+                        .mapToLong(region -> region.bytes()).sum();
+            }
+        }
+        assertThat(logits).containsOnly(4L * 100 * PATCH * config.vocabularySize());
     }
 
     @Test

@@ -64,6 +64,13 @@ public final class TestRun {
     /** As above on a device, which is closed at the end. */
     static TrainingRun.Outcome train(Path folder, DataOptions data, TrainOptions options, RunOptions run,
             Backend device, DType dtype, Consumer<Handle> atEachStep) throws IOException {
+        return train(folder, data, options, run, device, dtype, atEachStep, handle -> { });
+    }
+
+    /** As above; {@code withinSteps} is called after each layer. */
+    static TrainingRun.Outcome train(Path folder, DataOptions data, TrainOptions options, RunOptions run,
+            Backend device, DType dtype, Consumer<Handle> atEachStep, Consumer<Handle> withinSteps)
+            throws IOException {
         MegabyteConfig config = config(Variant.IN_ACTION);
         try (Backend backend = device;
                 Parameters parameters = new Parameters(config, dtype);
@@ -88,6 +95,11 @@ public final class TestRun {
                     if (metric instanceof Metric.Step) {
                         atEachStep.accept(handle[0]);
                     }
+                }
+
+                @Override
+                public void progress(long step, double done) {
+                    withinSteps.accept(handle[0]);
                 }
             };
             var recipe = new Recipe(1, options, data, run.bookkeeping(), opened.fingerprint(), null, "test", dtype);

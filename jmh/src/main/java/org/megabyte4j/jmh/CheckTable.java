@@ -72,6 +72,10 @@ public final class CheckTable {
             trainingRow(dtype, "PyTorch, eager", report("peer-train-" + dtype), ours);
             trainingRow(dtype, "PyTorch, compiled", report("peer-train-" + dtype + "-compiled"), ours);
         }
+        for (String length : new String[] {"1m", "8m"}) {
+            JsonNode ours = report("train-" + length);
+            trainingRow("bf16", "megabyte4j", ours, ours);
+        }
     }
 
     private void trainingRow(String dtype, String side, JsonNode report, JsonNode ours) {

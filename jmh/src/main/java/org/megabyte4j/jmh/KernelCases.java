@@ -8,6 +8,7 @@ import org.megabyte4j.backend.AttentionBias;
 import org.megabyte4j.backend.AttentionShape;
 import org.megabyte4j.backend.ByteShift;
 import org.megabyte4j.backend.Ops;
+import org.megabyte4j.backend.PatchInput;
 import org.megabyte4j.backend.SamplingSettings;
 import org.megabyte4j.backend.StepScalars;
 import org.megabyte4j.model.MegabyteConfig;
@@ -267,6 +268,9 @@ final class KernelCases {
         cachedAttention(new AttentionShape(sizes.batch(), 1, model.localHeads(), 1, model.localHeadSize()),
                 model.patchSize());
         sample(Math.toIntExact(sizes.batch()), model.vocabularySize());
+        nextPatch(Math.toIntExact(sizes.batch()), model.patchSize());
+        decodePatch(1);
+        decodePatch(2 * Math.toIntExact(sizes.batch()));
     }
 
     /** The last position of a full cache. */
@@ -306,6 +310,33 @@ final class KernelCases {
             return KernelCase.Call.of(ops -> ops.sample(logits, settings, allowed, numbers, positions, forced, seen,
                     chosen, faults));
         });
+    }
+
+    /** Ids and faults are read; ids before and those known are written, two positions of each byte changed. */
+    private void nextPatch(int batch, int patch) {
+        if (dtype != DType.F32) {
+            return;
+        }
+        add("nextPatch", batch + " x " + patch, Cost.each((long) batch * patch, 28, 2), p -> {
+            Tensor results = p.empty(DType.I32, patch, 2, batch);
+            PatchInput input = new PatchInput(p.empty(DType.I32, batch, patch), p.empty(DType.I32, batch, patch),
+                    p.empty(DType.I32, batch), p.empty(DType.I32, patch, batch), p.empty(DType.I32, patch, batch),
+                    p.empty(DType.I32, batch));
+            return KernelCase.Call.of(ops -> ops.nextPatch(results, Integer.MAX_VALUE, true, input));
+        });
+    }
+
+    /** Only in bf16, where one kernel does it; beside it the same operation by operation. */
+    private void decodePatch(int batch) {
+        if (dtype != DType.BF16) {
+            return;
+        }
+        String words = batch + " x " + model.patchSize() + " bytes, " + model.localLayers() + " layers of "
+                + model.localSize();
+        Cost cost = PatchDecoding.cost(model, batch);
+        add("decodePatch", words, cost, p -> new PatchDecoding(p, model, batch).atOnce());
+        add("decodePatch operation by operation", words, cost,
+                p -> new PatchDecoding(p, model, batch).byteByByte(p));
     }
 
     // ---- loss ------------------------------------------------------------------------------------------------------

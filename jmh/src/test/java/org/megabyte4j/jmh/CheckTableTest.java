@@ -26,6 +26,9 @@ class CheckTableTest {
         write("peer-train-bf16.json", """
                 {"batch": 32, "seq_len": 2048, "step_ms": [22, 20.5], "median_ms": 21.25, "kb_per_s": 3000,
                  "gflop_per_s": 225000}""");
+        write("train-1m.json", """
+                {"batch": 1, "seq_len": 1048576, "step_ms": [4000], "median_ms": 4000, "kb_per_s": 262.1,
+                 "gflop_per_s": 350000}""");
         write("generate-bf16.json", """
                 {"context": 512, "bytes_per_s": 4000, "byte_ms": [0.3, 0.2, 0.25], "first_byte_ms": 5}""");
         assertThat(CheckTable.of(folder)).isEqualTo("""
@@ -48,6 +51,7 @@ class CheckTableTest {
                 |---|---|---|--:|---|--:|--:|--:|
                 | bf16 | megabyte4j | 32 x 2048 | 11.0 | 10.0 to 12.0 | 6,000 | 450 |  |
                 | bf16 | PyTorch, eager | 32 x 2048 | 21.3 | 20.5 to 22.0 | 3,000 | 225 | 2.00 |
+                | bf16 | megabyte4j | 1 x 1048576 | 4,000 | 4,000 to 4,000 | 262 | 350 |  |
 
                 ## Generation
 

@@ -8,6 +8,7 @@ import org.megabyte4j.backend.AttentionBias;
 import org.megabyte4j.backend.AttentionShape;
 import org.megabyte4j.backend.ByteShift;
 import org.megabyte4j.backend.Ops;
+import org.megabyte4j.backend.PatchInput;
 import org.megabyte4j.tensor.ParameterLayout;
 import org.megabyte4j.tensor.Tensor;
 
@@ -174,6 +175,11 @@ final class CpuOps implements Ops {
     public void sample(Tensor logits, Tensor settings, Tensor allowed, Tensor sequences, Tensor positions,
             Tensor forced, Tensor seen, Tensor chosen, Tensor faults) {
         sampling.sample(logits, settings, allowed, sequences, positions, forced, seen, chosen, faults);
+    }
+
+    @Override
+    public void nextPatch(Tensor results, int last, boolean seesPrevious, PatchInput input) {
+        SamplingOps.nextPatch(results, last, seesPrevious, input);
     }
 
     @Override

@@ -6,6 +6,8 @@ import java.util.List;
 import java.util.Map;
 import java.util.function.Consumer;
 import org.megabyte4j.backend.Backend;
+import org.megabyte4j.backend.IntReadback;
+import org.megabyte4j.backend.LocalModel;
 import org.megabyte4j.backend.Ops;
 import org.megabyte4j.backend.OutOfMemoryException;
 import org.megabyte4j.backend.Readback;
@@ -172,6 +174,11 @@ public final class CudaBackend implements Backend {
     }
 
     @Override
+    public boolean decodesPatches(LocalModel model, long batch, int patchSize) {
+        return kernels.localDecode().fits(model, batch, patchSize);
+    }
+
+    @Override
     public void synchronize() {
         context.synchronize();
     }
@@ -184,6 +191,11 @@ public final class CudaBackend implements Backend {
     @Override
     public Readback readback(Tensor... scalars) {
         return new CudaReadback(context, scalars);
+    }
+
+    @Override
+    public IntReadback intReadback(Tensor ints) {
+        return new CudaIntReadback(context, ints);
     }
 
     /**

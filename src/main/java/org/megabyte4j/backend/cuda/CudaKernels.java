@@ -17,6 +17,8 @@ final class CudaKernels {
     private LocalAttentionKernels localAttention;
     private CachedAttentionKernels cachedAttention;
     private SamplingKernels sampling;
+    private LocalDecodeKernels localDecode;
+    private NextPatchKernels nextPatch;
     private LinearOps linear;
     private Blas.Opened products;
 
@@ -98,6 +100,20 @@ final class CudaKernels {
             sampling = new SamplingKernels(loader);
         }
         return sampling;
+    }
+
+    LocalDecodeKernels localDecode() {
+        if (localDecode == null) {
+            localDecode = new LocalDecodeKernels(loader);
+        }
+        return localDecode;
+    }
+
+    NextPatchKernels nextPatch() {
+        if (nextPatch == null) {
+            nextPatch = new NextPatchKernels(loader);
+        }
+        return nextPatch;
     }
 
     LinearOps linear() {

@@ -3,6 +3,9 @@ package org.megabyte4j.backend.cuda;
 import org.megabyte4j.backend.AttentionBias;
 import org.megabyte4j.backend.AttentionShape;
 import org.megabyte4j.backend.ByteShift;
+import org.megabyte4j.backend.LocalModel;
+import org.megabyte4j.backend.PatchChoice;
+import org.megabyte4j.backend.PatchInput;
 import org.megabyte4j.backend.ShapeChecks;
 import org.megabyte4j.tensor.DType;
 import org.megabyte4j.tensor.ParameterLayout;
@@ -108,7 +111,7 @@ final class CudaWorkspaceMeter extends ShapeChecks {
         if (CudaOps.isLocal(shape)) {
             kernels.localAttention().check(shape, qkv.dtype());
         } else {
-            kernels.patchAttention().prepare(shape, qkv.dtype());
+            need(kernels.patchAttention().causalAttentionWorkspaceBytes(shape, bias, qkv.dtype()));
         }
     }
 
@@ -118,7 +121,7 @@ final class CudaWorkspaceMeter extends ShapeChecks {
         super.causalAttentionBackward(shape, qkv, bias, out, logSumExp, dOut, dQkv);
         need(CudaOps.isLocal(shape)
                 ? kernels.localAttention().causalAttentionBackwardWorkspaceBytes(shape, qkv.dtype())
-                : kernels.patchAttention().causalAttentionBackwardWorkspaceBytes(shape, qkv.dtype()));
+                : kernels.patchAttention().causalAttentionBackwardWorkspaceBytes(shape, bias, qkv.dtype()));
     }
 
     @Override
@@ -129,10 +132,22 @@ final class CudaWorkspaceMeter extends ShapeChecks {
     }
 
     @Override
+    public void decodePatch(LocalModel model, Tensor slices, PatchChoice choice, Tensor logits) {
+        super.decodePatch(model, slices, choice, logits);
+        kernels.localDecode().require(model, choice);
+    }
+
+    @Override
     public void sample(Tensor logits, Tensor settings, Tensor allowed, Tensor sequences, Tensor positions,
             Tensor forced, Tensor seen, Tensor chosen, Tensor faults) {
         super.sample(logits, settings, allowed, sequences, positions, forced, seen, chosen, faults);
         kernels.sampling().require(logits.columns());
+    }
+
+    @Override
+    public void nextPatch(Tensor results, int last, boolean seesPrevious, PatchInput input) {
+        super.nextPatch(results, last, seesPrevious, input);
+        kernels.nextPatch();
     }
 
     @Override

@@ -87,11 +87,14 @@ record PatchAttentionTiles(int threads, int blocks, int rows, int passing, int s
                 floats * Float.BYTES);
     }
 
-    /** Blocks for the query rows of a shape, the heads that share keys side by side. */
-    long blocksOfQueries(AttentionShape shape) {
-        int group = shape.heads() / shape.keyValueHeads();
+    /**
+     * Blocks for the query rows of a shape.
+     *
+     * @param group heads that lie side by side in a tile
+     */
+    long blocksOfQueries(AttentionShape shape, int group) {
         return Math.multiplyExact(Math.ceilDiv(Math.multiplyExact(shape.length(), (long) group), (long) rows),
-                pairs(shape));
+                Math.multiplyExact(shape.batch(), (long) shape.heads() / group));
     }
 
     /** Blocks for the keys of a shape. */

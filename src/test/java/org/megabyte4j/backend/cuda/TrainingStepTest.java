@@ -10,12 +10,14 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.condition.EnabledIf;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.EnumSource;
 import org.megabyte4j.backend.Backend;
 import org.megabyte4j.backend.ForwardingBackend;
 import org.megabyte4j.backend.Recording;
 import org.megabyte4j.model.MegabyteConfig;
 import org.megabyte4j.model.Parameters;
 import org.megabyte4j.model.Presets;
+import org.megabyte4j.model.Recomputation;
 import org.megabyte4j.tensor.DType;
 import org.megabyte4j.train.OptimizerOptions;
 import org.megabyte4j.train.Schedule;
@@ -43,8 +45,13 @@ class TrainingStepTest {
     }
 
     private static Trainer trainer(Parameters parameters, int accumulate, Backend backend) {
+        return trainer(parameters, accumulate, Recomputation.NONE, backend);
+    }
+
+    private static Trainer trainer(Parameters parameters, int accumulate, Recomputation recomputation,
+            Backend backend) {
         return Trainer.create(parameters, new TrainOptions(1, LENGTH, accumulate, 1, OptimizerOptions.adamW(),
-                Schedule.constant(1e-3)), backend);
+                Schedule.constant(1e-3), recomputation), backend);
     }
 
     private static Backend unrecorded(Backend backend) {
@@ -119,14 +126,16 @@ class TrainingStepTest {
         }
     }
 
-    @Test
-    void replayedStepsAreThoseOfPlainLaunches() {
+    /** Chunks of three of eight patches. */
+    @ParameterizedTest
+    @EnumSource(names = {"NONE", "ALL"})
+    void replayedStepsAreThoseOfPlainLaunches(Recomputation.Stacks stacks) {
         MegabyteConfig config = Presets.named("tiny");
         float[][] weights = new float[2][];
         for (int plain = 0; plain < 2; plain++) {
             try (CudaBackend cuda = Simulator.open(); Backend backend = plain == 1 ? unrecorded(cuda) : cuda;
                     Parameters parameters = Parameters.initialized(config, DType.F32, backend, 1);
-                    Trainer trainer = trainer(parameters, 1, backend)) {
+                    Trainer trainer = trainer(parameters, 1, new Recomputation(stacks, false, 3), backend)) {
                 for (int step = 0; step < 4; step++) {
                     trainer.step(ids(config, step, 1));
                 }
