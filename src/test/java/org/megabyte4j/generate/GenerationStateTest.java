@@ -106,6 +106,26 @@ class GenerationStateTest {
         }
     }
 
+    /** What has been read from a file is there before it has been used. */
+    @Test
+    void resumedAndSavedAtOnceLosesNothing() {
+        GenerationRequest request = request(RANDOM);
+        Path again = folder.resolve("again");
+        try (Parameters parameters = model(Variant.IN_ACTION, backend, 3);
+                Generator generator = Generator.forRequest(request, backend, parameters, 5, Alignment.ALIGNED)) {
+            List<Generated> whole = generator.generate(request);
+            Path file = save(parameters, request, 20);
+            try (GenerationState state = GenerationState.open(file); Generation resumed = generator.resume(state)) {
+                resumed.save(again);
+                assertThat(again).hasSameBinaryContentAs(file);
+                resumed.save(file);
+            }
+            try (GenerationState state = GenerationState.open(file); Generation resumed = generator.resume(state)) {
+                SameBits.check("saved twice", resumed.run(IdListener.SILENT), whole);
+            }
+        }
+    }
+
     @Test
     void theOtherAlignmentAndOtherWeightsCanBeSavedToo() {
         try (Parameters parameters = model(Variant.IN_ACTION, backend, 3)) {
@@ -128,11 +148,12 @@ class GenerationStateTest {
             GenerationRequest longer = request.withNewIds(NEW_IDS + 6);
             Path file = save(parameters, request, 1000);
             try (Generator generator = Generator.forRequest(longer, backend, parameters, 5, Alignment.ALIGNED);
-                    GenerationState state = GenerationState.open(file);
-                    Generation resumed = generator.resume(state.withNewIds(NEW_IDS + 6))) {
+                    GenerationState state = GenerationState.open(file)) {
                 assertThat(state.results()).noneMatch(generated -> generated.end() == Generated.End.LENGTH);
-                List<Generated> results = resumed.run(IdListener.SILENT);
-                resumed.close();
+                List<Generated> results;
+                try (Generation resumed = generator.resume(state.withNewIds(NEW_IDS + 6))) {
+                    results = resumed.run(IdListener.SILENT);
+                }
                 SameBits.check("longer", results, generator.generate(longer));
                 assertThatThrownBy(() -> state.withNewIds(2)).isInstanceOf(GenerationException.class)
                         .hasMessage(file + " holds a continuation of 11 bytes already; ask for at least as many instead"
