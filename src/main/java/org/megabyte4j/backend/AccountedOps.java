@@ -157,24 +157,24 @@ public abstract class AccountedOps implements Ops {
                 () -> to.sample(logits, settings, allowed, sequences, positions, forced, seen, chosen, faults));
     }
 
-    /** All layers once in bytes, as if the chip held them for all bytes of the patch. */
+    /** All matrices once, and a product of each byte's row with every one of them; its bytes attend to each other. */
     @Override
     public void decodePatch(LocalModel model, Tensor slices, PatchChoice choice, Tensor logits) {
-        long rows = slices.rows();
-        long batch = choice.previous().elements();
-        long elements = model.matrixBytes() / model.table().dtype().bytes();
-        AttentionShape shape = new AttentionShape(batch, rows / batch, model.heads(), 1, model.headSize());
-        Cost cost = new Cost(model.matrixBytes(), 0).plus(rowsOf(model.table(), rows))
-                .plus(Cost.moving(slices, logits, choice.results())).plus(Cost.product(rows, elements));
-        for (int layer = 0; layer < model.layers().size(); layer++) {
-            cost = cost.plus(Cost.scores(shape, 2));
-        }
+        long patch = choice.positions().rows();
+        long weights = model.matrixBytes() / model.headWeight().dtype().bytes();
+        Cost attention = Cost.scores(new AttentionShape(slices.rows() / patch, patch, model.heads(), 1,
+                model.headSize()), 2);
+        Cost cost = Cost.moving(slices, logits).plus(new Cost(model.matrixBytes(), 0))
+                .plus(Cost.product(slices.rows(), weights))
+                .plus(new Cost(0, model.layers().size() * attention.flops()));
         account("decodePatch", slices, cost, model.headWeight(), () -> to.decodePatch(model, slices, choice, logits));
     }
 
+    /** Of the results the ids are read, and indices go on to the next patch. */
     @Override
     public void nextPatch(Tensor results, int last, boolean seesPrevious, PatchInput input) {
-        Cost cost = Cost.moving(results, input.earlier(), input.forced(), input.previous())
+        Cost cost = new Cost(results.bytes() / 2, 0)
+                .plus(Cost.moving(input.earlier(), input.forced(), input.previous()))
                 .plus(Cost.updating(input.bytePositions(), input.past(), input.positions()));
         account("nextPatch", results, cost, null, () -> to.nextPatch(results, last, seesPrevious, input));
     }

@@ -145,6 +145,11 @@ public interface Backend extends AutoCloseable {
         return new ImmediateReadback(this, scalars);
     }
 
+    /** Times work on this device. */
+    default Stopwatch stopwatch() {
+        return Stopwatch.ofTheHost();
+    }
+
     /**
      * Brings a small tensor to the host later than it is computed.
      *
@@ -152,11 +157,6 @@ public interface Backend extends AutoCloseable {
      */
     default IntReadback intReadback(Tensor ints) {
         return new ImmediateIntReadback(this, ints);
-    }
-
-    /** Times work on this device. */
-    default Stopwatch stopwatch() {
-        return Stopwatch.ofTheHost();
     }
 
     @Override

@@ -116,10 +116,10 @@ public final class BenchCommand implements Callable<Integer> {
     private boolean json;
 
     @Mixin
-    private RecomputationArguments recomputation;
+    private RooflineOptions roofline;
 
     @Mixin
-    private RooflineOptions roofline;
+    private RecomputationArguments recomputation;
 
     @Mixin
     private PrecisionOptions precision;
@@ -308,10 +308,11 @@ public final class BenchCommand implements Callable<Integer> {
         }
         double median = median(times);
         long flops = modelFlops(parameters);
-        Recomputation kept = options().recomputation();
+        Recomputation recomputed = options().recomputation();
         report.put("batch", batch).put("seq_len", length).put("clip", clip)
-                .put("recompute", kept.stacks().toString()).put("keep_attention", kept.keepAttention())
-                .put("planned_bytes", planned).set("step_ms", array(times));
+                .put("recompute", recomputed.stacks().toString())
+                .put("keep_attention", recomputed.keepAttention()).put("planned_bytes", planned)
+                .set("step_ms", array(times));
         report.put("median_ms", median).put("kb_per_s", rounded((double) batch * length / median))
                 .put("flops_per_step", flops).put("gflop_per_s", rounded(flops / median / 1e6));
         putUtilisation(backend, parameters.dtype(), 1e3 * flops / median, report);

@@ -117,12 +117,6 @@ public final class Tensor {
                 : OptionalLong.empty();
     }
 
-    /** Where the first element lies in another tensor of the same buffer, in elements of this; -1 if it does not. */
-    public long indexIn(Tensor whole) {
-        long bytes = regionOffset - whole.regionOffset;
-        return region == whole.region && bytes >= 0 && bytes < whole.bytes() ? bytes / dtype.bytes() : -1;
-    }
-
     /** The block that holds the elements. For backends. */
     public Memory memory() {
         return region.memory();

@@ -78,11 +78,12 @@ public final class StepAccount {
         private Part partOf(Tensor parameter) {
             if (parameter != null) {
                 for (Tensor arena : arenas) {
-                    if (parameter.indexIn(arena) == 0 && parameter.elements() == arena.elements()) {
+                    long at = arena.distanceTo(parameter).orElse(-1);
+                    if (at == 0 && parameter.elements() == arena.elements()) {
                         return Part.OPTIMIZER;
                     }
-                    if (parameter.indexIn(arena) >= 0) {
-                        return partOfParameter(layout.entryAt(parameter.indexIn(arena)).name());
+                    if (at >= 0) {
+                        return partOfParameter(layout.entryAt(at).name());
                     }
                 }
             }

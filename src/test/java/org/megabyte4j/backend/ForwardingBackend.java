@@ -86,13 +86,13 @@ public class ForwardingBackend implements Backend {
     }
 
     @Override
-    public IntReadback intReadback(Tensor ints) {
-        return to.intReadback(ints);
+    public Stopwatch stopwatch() {
+        return to.stopwatch();
     }
 
     @Override
-    public Stopwatch stopwatch() {
-        return to.stopwatch();
+    public IntReadback intReadback(Tensor ints) {
+        return to.intReadback(ints);
     }
 
     @Override

@@ -301,12 +301,11 @@ final class KernelCases {
         });
     }
 
-    /** Ids and faults are read; ids before and those known are written, two positions of each byte changed. */
     private void nextPatch(int batch, int patch) {
         if (dtype != DType.F32) {
             return;
         }
-        add("nextPatch", batch + " x " + patch, Cost.each((long) batch * patch, 28, 2), p -> {
+        add("nextPatch", batch + " x " + patch, p -> {
             Tensor results = p.empty(DType.I32, patch, 2, batch);
             PatchInput input = new PatchInput(p.empty(DType.I32, batch, patch), p.empty(DType.I32, batch, patch),
                     p.empty(DType.I32, batch), p.empty(DType.I32, patch, batch), p.empty(DType.I32, patch, batch),
@@ -322,10 +321,8 @@ final class KernelCases {
         }
         String words = batch + " x " + model.patchSize() + " bytes, " + model.localLayers() + " layers of "
                 + model.localSize();
-        Cost cost = PatchDecoding.cost(model, batch);
-        add("decodePatch", words, cost, p -> new PatchDecoding(p, model, batch).atOnce());
-        add("decodePatch operation by operation", words, cost,
-                p -> new PatchDecoding(p, model, batch).byteByByte(p));
+        add("decodePatch", words, p -> new PatchDecoding(p, model, batch).atOnce());
+        add("decodePatch operation by operation", words, p -> new PatchDecoding(p, model, batch).byteByByte(p));
     }
 
     // ---- loss ------------------------------------------------------------------------------------------------------

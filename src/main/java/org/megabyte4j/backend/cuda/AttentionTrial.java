@@ -1,5 +1,6 @@
 package org.megabyte4j.backend.cuda;
 
+import java.util.Locale;
 import org.megabyte4j.backend.AttentionBias;
 import org.megabyte4j.backend.AttentionShape;
 import org.megabyte4j.tensor.DType;
@@ -14,7 +15,7 @@ record AttentionTrial(Tensor qkv, Tensor out, Tensor logSumExp, Tensor dOut, Ten
                 empty(scratch, dtype, shape.rows(), shape.width()),
                 empty(scratch, DType.F32, shape.batch(), shape.heads(), shape.length()),
                 empty(scratch, dtype, shape.rows(), shape.width()),
-                empty(scratch, dtype, shape.rows(), shape.packedWidth()), empty(scratch, DType.U8, workspaceBytes));
+                empty(scratch, dtype, shape.rows(), shape.packedWidth()), empty(scratch, DType.F32, workspaceBytes / Float.BYTES));
     }
 
     private static Tensor empty(MemoryPlan scratch, DType dtype, long... shape) {
@@ -22,10 +23,9 @@ record AttentionTrial(Tensor qkv, Tensor out, Tensor logSumExp, Tensor dOut, Ten
     }
 
     /** The name of the choice. */
-    static String what(KernelModule module, String direction, AttentionShape shape,
-            AttentionBias bias, DType dtype) {
+    static String what(KernelModule module, String direction, AttentionShape shape, AttentionBias bias, DType dtype) {
         return module + " " + direction + " " + shape.batch() + "x" + shape.length() + ", " + shape.heads() + "/"
-                + shape.keyValueHeads() + " heads of " + shape.headSize()
-                + (bias == AttentionBias.ALIBI ? ", ALiBi " : " ") + dtype.label();
+                + shape.keyValueHeads() + " heads of " + shape.headSize() + ", bias " + bias.name().toLowerCase(Locale.ROOT)
+                + ", " + dtype.label();
     }
 }

@@ -24,8 +24,8 @@ final class LocalAttentionKernels {
     /** Dynamic shared memory that needs no permission. */
     private static final int FREE_SHARED_BYTES = 48 * 1024;
 
-    /** With which ways are tried: that of the usual presets. */
-    private static final AttentionBias BIAS = AttentionBias.ALIBI;
+    /** The bias that tiles are compared with, that of the presets: within a patch it hardly matters. */
+    private static final AttentionBias TRIED = AttentionBias.ALIBI;
 
     private final Map<String, Kernel> kernels = new HashMap<>();
     private final KernelModule module;
@@ -85,17 +85,17 @@ final class LocalAttentionKernels {
     private Choices choices(AttentionShape shape, DType dtype) {
         return new Choices(choice("forward", shape, dtype, LocalAttentionLaunch.forward(shape, dtype, true, true),
                 (t, larger) -> forward(LocalAttentionLaunch.forward(shape, dtype, true, larger), shape, t.qkv(),
-                        BIAS, t.out(), t.logSumExp())),
+                        TRIED, t.out(), t.logSumExp())),
                 choice("backward", shape, dtype, LocalAttentionLaunch.backward(shape, dtype, true, true),
                 (t, larger) -> backward(LocalAttentionLaunch.backward(shape, dtype, true, larger), shape, t.qkv(),
-                        BIAS, t.out(), t.logSumExp(), t.dOut(), t.dQkv())));
+                        TRIED, t.out(), t.logSumExp(), t.dOut(), t.dQkv())));
     }
 
     private Choice choice(String direction, AttentionShape shape, DType dtype, LocalAttentionLaunch larger,
             BiConsumer<AttentionTrial, Boolean> work) {
         List<String> ways = larger.sharedBytes() <= sharedBytesPerBlock ? List.of("small tile", "large tile")
                 : List.of("small tile");
-        return tuner.choice(AttentionTrial.what(module, direction, shape, BIAS, dtype), ways, scratch -> {
+        return tuner.choice(AttentionTrial.what(module, direction, shape, TRIED, dtype), ways, scratch -> {
             AttentionTrial t = AttentionTrial.plan(scratch, shape, dtype, 0);
             return List.of(() -> work.accept(t, false), () -> work.accept(t, true));
         });

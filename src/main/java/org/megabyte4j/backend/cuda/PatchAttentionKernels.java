@@ -62,11 +62,27 @@ final class PatchAttentionKernels {
     private record Way(PatchAttentionPlan plan, Kernels kernels) { }
 
     /** The ways for a shape, the usual one first, and which to go. */
-    private record Prepared(List<Way> ways, Choice forward, Choice backward) { }
+    private record Prepared(List<Way> ways, Choice forward, Choice backward) {
+        Way ofForward() {
+            return ways.get(forward.taken());
+        }
+
+        Way ofBackward() {
+            return ways.get(backward.taken());
+        }
+
+        long forwardWorkspaceBytes() {
+            return most(ways, PatchAttentionPlan::forwardWorkspaceBytes);
+        }
+
+        long backwardWorkspaceBytes() {
+            return most(ways, PatchAttentionPlan::backwardWorkspaceBytes);
+        }
+    }
 
     private final KernelModule module;
     private final int multiprocessors;
-    private final PatchAttentionGroup.Choice grouping;
+    private final PatchAttentionGroup.Choice group;
     private final Tuner tuner;
     private final Map<String, Kernels> kernels = new HashMap<>();
     private final Map<AttentionBias, Map<AttentionShape, Prepared>> float32Plans = new EnumMap<>(AttentionBias.class);
@@ -77,9 +93,9 @@ final class PatchAttentionKernels {
     }
 
     /** As above, with another choice of which heads share a tile. */
-    PatchAttentionKernels(KernelLoader loader, Tuner tuner, PatchAttentionGroup.Choice grouping) {
+    PatchAttentionKernels(KernelLoader loader, Tuner tuner, PatchAttentionGroup.Choice group) {
         this.tuner = tuner;
-        this.grouping = grouping;
+        this.group = group;
         module = loader.module("patch_attention");
         multiprocessors = loader.multiprocessors();
         for (AttentionBias bias : AttentionBias.values()) {
@@ -92,16 +108,16 @@ final class PatchAttentionKernels {
         Map<AttentionShape, Prepared> plans = (dtype == DType.BF16 ? bf16Plans : float32Plans).get(bias);
         Prepared known = plans.get(shape);
         if (known == null) {
+            Way usual = way(shape, bias, dtype, false);
             known = prepare(shape, bias, dtype, tuner.measures()
-                    ? List.of(way(shape, bias, dtype, false), way(shape, bias, dtype, true))
-                    : List.of(way(shape, bias, dtype, false)));
+                    ? List.of(usual, way(shape, bias, dtype, true)) : List.of(usual));
             plans.put(shape, known);
         }
         return known;
     }
 
     private Way way(AttentionShape shape, AttentionBias bias, DType dtype, boolean wide) {
-        PatchAttentionPlan plan = PatchAttentionPlan.of(shape, bias, dtype, multiprocessors, wide, grouping);
+        PatchAttentionPlan plan = PatchAttentionPlan.of(shape, bias, dtype, multiprocessors, group, wide);
         return new Way(plan, kernels.computeIfAbsent(plan.padded() + dtype.label() + wide,
                 name -> Kernels.of(module, dtype, plan, wide)));
     }
@@ -143,8 +159,7 @@ final class PatchAttentionKernels {
      */
     void causalAttention(AttentionShape shape, Tensor qkv, AttentionBias bias, Tensor out, Tensor logSumExp,
             Tensor workspace) {
-        Prepared prepared = prepared(shape, bias, qkv.dtype());
-        forward(prepared.ways.get(prepared.forward.taken()), shape, qkv, bias, out, logSumExp, workspace);
+        forward(prepared(shape, bias, qkv.dtype()).ofForward(), shape, qkv, bias, out, logSumExp, workspace);
     }
 
     private static void forward(Way way, AttentionShape shape, Tensor qkv, AttentionBias bias, Tensor out,
@@ -161,7 +176,7 @@ final class PatchAttentionKernels {
 
     /** For how far the heads look, where that is less far than the sequence. */
     long causalAttentionWorkspaceBytes(AttentionShape shape, AttentionBias bias, DType dtype) {
-        return most(prepared(shape, bias, dtype).ways, PatchAttentionPlan::forwardWorkspaceBytes);
+        return prepared(shape, bias, dtype).forwardWorkspaceBytes();
     }
 
     /**
@@ -171,8 +186,8 @@ final class PatchAttentionKernels {
      */
     void causalAttentionBackward(AttentionShape shape, Tensor qkv, AttentionBias bias, Tensor out,
             Tensor logSumExp, Tensor dOut, Tensor dQkv, Tensor workspace) {
-        Prepared prepared = prepared(shape, bias, qkv.dtype());
-        backward(prepared.ways.get(prepared.backward.taken()), shape, qkv, bias, out, logSumExp, dOut, dQkv, workspace);
+        backward(prepared(shape, bias, qkv.dtype()).ofBackward(), shape, qkv, bias, out, logSumExp, dOut, dQkv,
+                workspace);
     }
 
     private static void backward(Way way, AttentionShape shape, Tensor qkv, AttentionBias bias, Tensor out,
@@ -201,7 +216,7 @@ final class PatchAttentionKernels {
 
     /** Delta, the sums of blocks that share keys, and reach: grows with the length, not with its square. */
     long causalAttentionBackwardWorkspaceBytes(AttentionShape shape, AttentionBias bias, DType dtype) {
-        return most(prepared(shape, bias, dtype).ways, PatchAttentionPlan::backwardWorkspaceBytes);
+        return prepared(shape, bias, dtype).backwardWorkspaceBytes();
     }
 
     /**
@@ -215,8 +230,8 @@ final class PatchAttentionKernels {
             return null;
         }
         long heads = shape.batch() * shape.heads();
-        Tensor reach = words(workspace, at);
-        Tensor norms = words(workspace, at + heads);
+        Tensor reach = floats(workspace, at, heads);
+        Tensor norms = floats(workspace, at + heads, workspace.bytes() / Float.BYTES - at - heads);
         way.kernels.norms.grid(PatchAttentionPlan.blocksOfNorms(shape)).block(REACH_THREADS).arg(qkv).arg(norms)
                 .arg((int) shape.length()).arg(shape.heads() + shape.keyValueHeads()).arg(shape.headSize())
                 .arg(shape.packedWidth()).launch();
@@ -225,10 +240,10 @@ final class PatchAttentionKernels {
         return reach;
     }
 
-    /** The workspace, of whatever dtype, from its {@code at}-th 4 bytes on. */
-    private static Tensor words(Tensor workspace, long at) {
-        long first = at * Float.BYTES / workspace.dtype().bytes();
-        return workspace.part(first, workspace.elements() - first);
+    /** Of a workspace, whatever the type of its elements. */
+    private static Tensor floats(Tensor workspace, long at, long count) {
+        long each = Float.BYTES / workspace.dtype().bytes();
+        return workspace.part(each * at, each * count);
     }
 
     private static Kernel sizes(Kernel kernel, AttentionShape shape) {

@@ -44,17 +44,19 @@ record PatchAttentionPlan(int padded, PatchAttentionTiles forward, PatchAttentio
     /**
      * The plan for a shape.
      *
-     * @param wide with the tiles of 8 warps, where there are two to choose from
      * @throws ShapeException if there is no kernel for it; with all reasons
      */
-    static PatchAttentionPlan of(AttentionShape shape, AttentionBias bias, DType dtype, int multiprocessors,
-            boolean wide) {
-        return of(shape, bias, dtype, multiprocessors, wide, PatchAttentionGroup::of);
+    static PatchAttentionPlan of(AttentionShape shape, AttentionBias bias, DType dtype, int multiprocessors) {
+        return of(shape, bias, dtype, multiprocessors, PatchAttentionGroup::of, false);
     }
 
-    /** As above, with another choice of which heads share a tile. */
+    /**
+     * As above, with another choice of which heads share a tile.
+     *
+     * @param wide with the tiles of 8 warps, where there are two to choose from
+     */
     static PatchAttentionPlan of(AttentionShape shape, AttentionBias bias, DType dtype, int multiprocessors,
-            boolean wide, PatchAttentionGroup.Choice choice) {
+            PatchAttentionGroup.Choice choice, boolean wide) {
         int d = PatchAttentionTiles.padded(dtype, shape.headSize());
         PatchAttentionTiles forward = PatchAttentionTiles.forward(dtype, d, wide);
         PatchAttentionTiles query = PatchAttentionTiles.backwardQuery(dtype, d);

@@ -31,7 +31,7 @@ class PatchAttentionPlanTest {
         for (DType dtype : new DType[] {F32, BF16}) {
             AttentionShape shape = new AttentionShape(4, 1 << 20, 16, 1, 64);
             assertThat(shape.rows() * shape.packedWidth()).isGreaterThan(1L << 32);
-            PatchAttentionPlan plan = PatchAttentionPlan.of(shape, NONE, dtype, H200, false);
+            PatchAttentionPlan plan = PatchAttentionPlan.of(shape, NONE, dtype, H200);
             assertThat(plan.forward().blocksOfQueries(shape, plan.group()))
                     .isEqualTo(4L * (16 << 20) / plan.forward().rows());
             assertThat(plan.backwardKey().blocksOfKeys(shape)).isEqualTo(4L * (1 << 20) / plan.backwardKey().rows());
@@ -40,7 +40,7 @@ class PatchAttentionPlanTest {
             assertThat(plan.backwardWorkspaceBytes()).isEqualTo(4 * shape.rows() * 16);
         }
         AttentionShape largest = new AttentionShape(1, Integer.MAX_VALUE - 4096, 16, 1, 64);
-        PatchAttentionPlan plan = PatchAttentionPlan.of(largest, NONE, BF16, H200, false);
+        PatchAttentionPlan plan = PatchAttentionPlan.of(largest, NONE, BF16, H200);
         assertThat(plan.forward().blocksOfQueries(largest, plan.group()))
                 .isEqualTo(Math.ceilDiv(largest.length() * 16, 128L));
         assertThat(plan.backwardWorkspaceBytes()).isEqualTo(Math.ceilDiv(largest.length() * 16, 64L) * 64 * 4);
@@ -51,7 +51,7 @@ class PatchAttentionPlanTest {
         for (long batch : new long[] {1, 32}) {
             for (long length = 64; length < 1 << 22; length *= 2) {
                 AttentionShape shape = new AttentionShape(batch, length, 16, 1, 64);
-                long bytes = PatchAttentionPlan.of(shape, NONE, BF16, H200, false).backwardWorkspaceBytes();
+                long bytes = PatchAttentionPlan.of(shape, NONE, BF16, H200).backwardWorkspaceBytes();
                 assertThat(bytes).isLessThanOrEqualTo(4 * shape.rows() * (16 + 64 * 128));
                 if (length >= 1 << 16) {
                     assertThat(bytes).isEqualTo(4 * shape.rows() * 16);
@@ -64,7 +64,7 @@ class PatchAttentionPlanTest {
     @Test
     void blocksShareTheRowsOfFewKeys() {
         AttentionShape shape = new AttentionShape(32, 256, 16, 1, 64);
-        PatchAttentionPlan plan = PatchAttentionPlan.of(shape, NONE, BF16, H200, false);
+        PatchAttentionPlan plan = PatchAttentionPlan.of(shape, NONE, BF16, H200);
         assertThat(plan.chunk()).isEqualTo(13);     // of 64 stages after the first 128 keys, and 32 after the others
         assertThat(plan.sharing()).isEqualTo(5);
         assertThat(plan.backwardWorkspaceBytes()).isEqualTo(4L * shape.rows() * (16 + 5 * 128));
@@ -73,16 +73,16 @@ class PatchAttentionPlanTest {
     /** A million bytes, 16 heads: a head a tile. Over 256 positions nearly all is seen, and heads share tiles. */
     @Test
     void headsOfLongSequencesGoSeparateWays() {
-        PatchAttentionPlan far = PatchAttentionPlan.of(new AttentionShape(1, 1 << 17, 16, 1, 64), ALIBI, BF16, H200, false);
+        PatchAttentionPlan far = PatchAttentionPlan.of(new AttentionShape(1, 1 << 17, 16, 1, 64), ALIBI, BF16, H200);
         assertThat(far.reachLimited()).isTrue();
         assertThat(far.group()).isEqualTo(1);
         assertThat(far.forwardWorkspaceBytes()).isEqualTo(4 * (16 + (1 << 17) / 256 * 17));
         assertThat(far.reachAt()).isEqualTo((1L << 17) * 16);
-        PatchAttentionPlan near = PatchAttentionPlan.of(new AttentionShape(1, 256, 16, 1, 64), ALIBI, BF16, H200, false);
+        PatchAttentionPlan near = PatchAttentionPlan.of(new AttentionShape(1, 256, 16, 1, 64), ALIBI, BF16, H200);
         assertThat(near.reachLimited()).isFalse();
         assertThat(near.group()).isEqualTo(16);
         assertThat(near.forwardWorkspaceBytes()).isZero();
-        PatchAttentionPlan even = PatchAttentionPlan.of(new AttentionShape(1, 1 << 17, 16, 1, 64), NONE, BF16, H200, false);
+        PatchAttentionPlan even = PatchAttentionPlan.of(new AttentionShape(1, 1 << 17, 16, 1, 64), NONE, BF16, H200);
         assertThat(even.reachLimited()).isFalse();
         assertThat(even.group()).isEqualTo(16);
     }
@@ -92,7 +92,7 @@ class PatchAttentionPlanTest {
         for (int length = 1; length < 1000; length += 37) {
             for (int heads : new int[] {1, 3, 16}) {
                 AttentionShape shape = new AttentionShape(2, length, heads, 1, 24);
-                PatchAttentionPlan plan = PatchAttentionPlan.of(shape, NONE, BF16, H200, false);
+                PatchAttentionPlan plan = PatchAttentionPlan.of(shape, NONE, BF16, H200);
                 long stages = Math.ceilDiv(length, plan.backwardKey().passing()) * (long) heads;
                 assertThat(plan.chunk() * plan.sharing()).isGreaterThanOrEqualTo(stages);
                 assertThat(plan.chunk() * (plan.sharing() - 1)).isLessThan(stages);
@@ -102,13 +102,13 @@ class PatchAttentionPlanTest {
 
     @Test
     void whatHasNoKernelIsRefusedWithAllReasons() {
-        assertThatThrownBy(() -> PatchAttentionPlan.of(new AttentionShape(1, 100, 4, 1, 129), NONE, BF16, H200, false))
+        assertThatThrownBy(() -> PatchAttentionPlan.of(new AttentionShape(1, 100, 4, 1, 129), NONE, BF16, H200))
                 .isInstanceOf(ShapeException.class)
                 .hasMessage("attention over batch 1, length 100, 4 heads of size 129 is not possible on CUDA:"
                         + " heads have at most 128 elements there. Choose more heads or a smaller batch, or use"
                         + " --device cpu");
         AttentionShape tooLarge = new AttentionShape(500, 3_000_000_000L, 4, 1, 192);
-        assertThatThrownBy(() -> PatchAttentionPlan.of(tooLarge, NONE, F32, H200, false))
+        assertThatThrownBy(() -> PatchAttentionPlan.of(tooLarge, NONE, F32, H200))
                 .isInstanceOf(ShapeException.class)
                 .hasMessage("attention over batch 500, length 3000000000, 4 heads of size 192 is not possible on CUDA:"
                         + " heads have at most 128 elements there; sequences have at most 2147479551 positions there;"
