@@ -10,6 +10,7 @@ import java.io.PrintWriter;
 import java.io.StringWriter;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.Arrays;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -66,6 +67,16 @@ class BenchCommandTest {
         double rate = report.get("bytes_per_s").asDouble();
         assertThat(rate).isCloseTo(9e3 / sum, within(rate / 100));
         assertThat(report.get("first_byte_ms").asDouble()).isPositive();
+    }
+
+    @Test
+    void theRateOfGenerationIsThatOfAllSequencesTogether() throws IOException {
+        JsonNode report = report("--mode", "generate", "--context", "7", "--new-bytes", "9", "--batch", "3", "--json");
+        double[] times = new ObjectMapper().convertValue(report.get("byte_ms"), double[].class);
+        assertThat(times).hasSize(9);
+        double rate = report.get("bytes_per_s").asDouble();
+        assertThat(rate).isCloseTo(3 * 9e3 / Arrays.stream(times).sum(), within(rate / 100));
+        assertThat(report.get("batch").asInt()).isEqualTo(3);
     }
 
     @Test
