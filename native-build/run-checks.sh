@@ -15,8 +15,8 @@ minutes=9
 out=results
 python=python3
 all="info tests verify-float32 verify-bf16 train-float32 train-bf16 peer-check peer-train-float32 peer-train-bf16 \
-roofline-bf16 kernel-times generate-float32 generate-bf16 peer-generate-bf16 launch memcheck racecheck \
-train-1m peer-train-bf16-compiled"
+roofline-bf16 kernel-times generate-float32 generate-bf16 generate-64-bf16 peer-generate-bf16 launch memcheck \
+racecheck train-1m peer-train-bf16-compiled"
 # A step over 8 Mi bytes takes minutes: only when it is asked for, with --minutes 30.
 asked="train-8m"
 phases=$all
@@ -191,7 +191,8 @@ sanitizer_phase() {
         note "$1" skipped 0 "there is no compute-sanitizer on the PATH or in /usr/local/cuda/bin"
         return
     fi
-    test_phase "$1" 100 '.*(LayerNorm|Gelu|CrossEntropy|LocalAttention|PatchAttention|Sampling|LocalDecode)KernelsTest' \
+    kernels='LayerNorm|Gelu|CrossEntropy|LocalAttention|PatchAttention|Sampling|LocalDecode'
+    test_phase "$1" 100 ".*($kernels)KernelsTest" \
         "$sanitizer" --tool "$1" --target-processes all --error-exitcode 99 --print-limit 20
 }
 
@@ -213,6 +214,7 @@ for wanted in $phases; do
         train-8m) bench_phase train-8m bf16 "$train_8m" 1800 ;;
         generate-float32) bench_phase generate-float32 float32 "$generate" ;;
         generate-bf16) bench_phase generate-bf16 bf16 "$generate" ;;
+        generate-64-bf16) bench_phase generate-64-bf16 bf16 "$generate --batch 64" ;;
         peer-check) peer_phase peer-check 60 --check "$here/golden" --curve-steps 0 ;;
         # shellcheck disable=SC2086
         peer-train-float32) peer_phase peer-train-float32 60 $train --dtype float32 ;;

@@ -85,7 +85,7 @@ public final class BenchCommand implements Callable<Integer> {
     private Variant variant;
 
     @Option(names = "--batch", paramLabel = "B", defaultValue = "1",
-            description = "Sequences in a training step; default ${DEFAULT-VALUE}.")
+            description = "Sequences in a training step, or side by side in a generation; default ${DEFAULT-VALUE}.")
     private int batch;
 
     @Option(names = "--seq-len", paramLabel = "T", defaultValue = "2048",
@@ -319,34 +319,37 @@ public final class BenchCommand implements Callable<Integer> {
     }
 
     private void timeGeneration(Parameters parameters, Backend backend, ObjectNode report) {
-        int[] prompt = randomIds(new SplittableRandom(SEED), context, parameters.config());
+        SplittableRandom random = new SplittableRandom(SEED);
+        List<int[]> prompts = Stream.generate(() -> randomIds(random, context, parameters.config())).limit(batch)
+                .toList();
         double[] times = new double[newBytes];
         double first;
         DType read = weights.or(parameters.dtype());
-        try (Generator generator = new Generator(backend, parameters, 1, context + 1 + Math.max(newBytes, warmup),
+        try (Generator generator = new Generator(backend, parameters, batch, context + 1 + Math.max(newBytes, warmup),
                 Alignment.ALIGNED, read)) {
-            timeBytes(generator, prompt, new double[warmup]);
-            first = timeBytes(generator, prompt, times);
+            timeBytes(generator, prompts, new double[warmup]);
+            first = timeBytes(generator, prompts, times);
         }
-        report.put("context", context).put("weights", read.label())
+        report.put("batch", batch).put("context", context).put("weights", read.label())
                 .put("alignment", Alignment.ALIGNED.id()).put("cache", true)
                 .put("first_byte_ms", rounded(first)).set("byte_ms", array(times));
-        report.put("bytes_per_s", rounded(1e3 * newBytes / Arrays.stream(times).sum()));
+        report.put("bytes_per_s", rounded(1e3 * newBytes * batch / Arrays.stream(times).sum()));
     }
 
     /**
-     * Generates one byte more than there are times.
+     * Generates one byte more than there are times, of each sequence.
      *
      * @param times of all but the first, filled in
-     * @return the time of the first, which includes reading the prompt
+     * @return the time of the first, which includes reading the prompts
      */
-    private static double timeBytes(Generator generator, int[] prompt, double[] times) {
+    private static double timeBytes(Generator generator, List<int[]> prompts, double[] times) {
         long[] at = new long[times.length + 2];
         int[] done = {0};
         at[0] = System.nanoTime();
-        generator.generate(new GenerationRequest(List.of(prompt), times.length + 1, SamplingOptions.greedy(), false,
-                false), (sequence, id) -> {
-            at[++done[0]] = System.nanoTime();
+        generator.generate(new GenerationRequest(prompts, times.length + 1, SamplingOptions.greedy(), false, false),
+                (sequence, id) -> {
+            done[0] += sequence == 0 ? 1 : 0;
+            at[done[0]] = System.nanoTime();    // of the last sequence in the end
             return true;
         });
         for (int i = 0; i < times.length; i++) {

@@ -11,6 +11,7 @@ import java.io.PrintWriter;
 import java.io.StringWriter;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.Arrays;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -101,6 +102,16 @@ class BenchCommandTest {
                 .containsPattern("(?m)^global +causalAttention +2 .*(memory|products|both) +[0-9.,]+ +[0-9.]+$")
                 .containsPattern("(?m)^total .*[0-9]$").containsPattern("(?m)^measured +[0-9.]+ ms")
                 .containsPattern("(?m)^step +[0-9.]+ ms, the median of 2 as they run in training$");
+    }
+
+    @Test
+    void theRateOfGenerationIsThatOfAllSequencesTogether() throws IOException {
+        JsonNode report = report("--mode", "generate", "--context", "7", "--new-bytes", "9", "--batch", "3", "--json");
+        double[] times = new ObjectMapper().convertValue(report.get("byte_ms"), double[].class);
+        assertThat(times).hasSize(9);
+        double rate = report.get("bytes_per_s").asDouble();
+        assertThat(rate).isCloseTo(3 * 9e3 / Arrays.stream(times).sum(), within(rate / 100));
+        assertThat(report.get("batch").asInt()).isEqualTo(3);
     }
 
     @Test

@@ -56,7 +56,7 @@ class CheckTableTest {
 
                 ## Generation
 
-                Greedy, one sequence, with caches on both sides.
+                Greedy, with caches on both sides; one sequence unless said.
 
                 | dtype | side | context | bytes/s | median ms of a byte | first byte ms | ratio |
                 |---|---|--:|--:|--:|--:|--:|
