@@ -85,6 +85,17 @@
                    attention_backward_query<D>);                                                                      \
     BACKWARD_KEY(D, bf16, patch_attention_backward_key_##D##_bf16, BackwardKeyBlock<D>, attention_backward_key<D>)
 
+template <int D>
+using WideForwardBlock = ForwardBlock<D, true>;
+template <int D>
+using WideBackwardKeyBlock = BackwardKeyBlock<D, true>;
+
+#define WIDE_FORWARD(D)                                                                                               \
+    FORWARD(D, bf16, patch_attention_forward_##D##_wide_bf16, WideForwardBlock<D>,                                    \
+            (attention_forward<D, false, true>));                                                                     \
+    FORWARD(D, bf16, patch_attention_forward_##D##_wide_alibi_bf16, WideForwardBlock<D>,                              \
+            (attention_forward<D, true, true>))
+
 #define FLOAT32(D)                                                                                                    \
     FORWARD(D, float, patch_attention_forward_##D##_f32, Float32Tile, attention_forward_f32<D>);                      \
     BACKWARD_QUERY(D, float, patch_attention_backward_query_##D##_f32, Float32Tile, attention_backward_query_f32<D>); \
@@ -117,6 +128,10 @@ BF16(16);
 BF16(32);
 BF16(64);
 BF16(128);
+WIDE_FORWARD(64);
+WIDE_FORWARD(128);
+BACKWARD_KEY(64, bf16, patch_attention_backward_key_64_wide_bf16, WideBackwardKeyBlock<64>,
+             (attention_backward_key<64, true>));
 FLOAT32(32);
 FLOAT32(64);
 FLOAT32(128);

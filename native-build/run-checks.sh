@@ -15,8 +15,8 @@ minutes=9
 out=results
 python=python3
 all="info tests verify-float32 verify-bf16 train-float32 train-bf16 peer-check peer-train-float32 peer-train-bf16 \
-kernel-times generate-float32 generate-bf16 generate-64-bf16 peer-generate-bf16 launch memcheck racecheck train-1m \
-peer-train-bf16-compiled"
+roofline-bf16 kernel-times generate-float32 generate-bf16 generate-64-bf16 peer-generate-bf16 launch memcheck \
+racecheck train-1m peer-train-bf16-compiled"
 # A step over 8 Mi bytes takes minutes: only when it is asked for, with --minutes 30.
 asked="train-8m"
 phases=$all
@@ -209,6 +209,7 @@ for wanted in $phases; do
         verify-bf16) verify_phase verify-bf16 bf16 ;;
         train-float32) bench_phase train-float32 float32 "$train" ;;
         train-bf16) bench_phase train-bf16 bf16 "$train" ;;
+        roofline-bf16) bench_phase roofline-bf16 bf16 "$train --roofline" ;;
         train-1m) bench_phase train-1m bf16 "$train_1m" 150 ;;
         train-8m) bench_phase train-8m bf16 "$train_8m" 1800 ;;
         generate-float32) bench_phase generate-float32 float32 "$generate" ;;

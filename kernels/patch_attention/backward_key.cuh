@@ -22,9 +22,9 @@ struct RowStatistics {
     int unused[2];
 };
 
-template <int D>
+template <int D, bool WIDE = false>
 struct BackwardKeyBlock {
-    static constexpr KeyTile TILE = backward_key_tile(D);
+    static constexpr KeyTile TILE = WIDE ? wide_backward_key_tile(D) : backward_key_tile(D);
     static constexpr int THREADS = TILE.threads();
     static constexpr int BLOCKS = TILE.blocks;
     static constexpr int STAGE = 2 * TILE.rows * D;  // elements: queries, then gradients of the output
@@ -232,13 +232,13 @@ struct BackwardKeyBlock {
     }
 };
 
-template <int D>
+template <int D, bool WIDE = false>
 __device__ __forceinline__ void attention_backward_key(const bf16* qkv, const float* log_sum_exp, const bf16* d_result,
                                                        float* workspace, bf16* d_qkv, long long partials_at,
                                                        long long chunk, int length, int heads, int key_value_heads,
                                                        int head_size, int pairs, const int* reach, int alibi,
                                                        float scale) {
-    using Block = BackwardKeyBlock<D>;
+    using Block = BackwardKeyBlock<D, WIDE>;
     constexpr KeyTile TILE = Block::TILE;
     DYNAMIC_SHARED(bf16, shared);
     Work work(length, heads, key_value_heads, head_size, pairs, 1, false);

@@ -8,9 +8,9 @@
 #include "tile.cuh"
 #include "tuning.cuh"
 
-template <int D>
+template <int D, bool WIDE = false>
 struct ForwardBlock {
-    static constexpr RowTile TILE = forward_tile(D);
+    static constexpr RowTile TILE = WIDE ? wide_forward_tile(D) : forward_tile(D);
     static constexpr int THREADS = TILE.threads();
     static constexpr int BLOCKS = TILE.blocks;
     static constexpr int STAGE = 2 * TILE.keys * D;  // elements: keys, then values
@@ -174,11 +174,11 @@ struct ForwardBlock {
     }
 };
 
-template <int D, bool ALIBI>
+template <int D, bool ALIBI, bool WIDE = false>
 __device__ __forceinline__ void attention_forward(const bf16* qkv, bf16* result, float* log_sum_exp, int length,
                                                   int heads, int key_value_heads, int head_size, int groups,
                                                   int split, const int* reach, int, float scale) {
-    using Block = ForwardBlock<D>;
+    using Block = ForwardBlock<D, WIDE>;
     constexpr RowTile TILE = Block::TILE;
     DYNAMIC_SHARED(bf16, shared);
     Work work(length, heads, key_value_heads, head_size, groups, split, true);

@@ -135,7 +135,7 @@ CUresult launch(CUfunction f, const emulation::LaunchShape& shape, CUstream hand
     const emulation::Kernel* kernel = f->kernel;
     return enqueue(stream, NODE_KERNEL, [=] {
         CUresult fault = injected_fault(kernel->name);
-        if (fault != SUCCESS) return fault;
+        if (fault != SUCCESS || !computes()) return fault;
         emulation::Outcome outcome = emulation::run(*kernel, shape, arguments->pointers.data());
         if (outcome.code != 0) complain(outcome.message);
         return static_cast<CUresult>(outcome.code);

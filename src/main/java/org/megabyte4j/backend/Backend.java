@@ -1,6 +1,7 @@
 package org.megabyte4j.backend;
 
 import java.lang.foreign.MemorySegment;
+import java.util.Map;
 import java.util.function.Consumer;
 import org.megabyte4j.MegabyteException;
 import org.megabyte4j.tensor.DType;
@@ -27,6 +28,19 @@ public interface Backend extends AutoCloseable {
 
     /** One line about the device and the libraries in use, for {@code info} and benchmark reports. */
     String description();
+
+    /** Bytes of the device's memory, and how many of them are taken, by whomever; null where that is the host's. */
+    default MemoryUse memoryUse() {
+        return null;
+    }
+
+    /** Memory of a device, in bytes. */
+    record MemoryUse(long taken, long total) { }
+
+    /** What there was to choose for the programs that were allocated, and what was taken; for reports. */
+    default Map<String, String> choices() {
+        return Map.of();
+    }
 
     /** Whether a model's weights and activations can be of this type here. */
     default boolean supports(DType dtype) {
@@ -129,6 +143,11 @@ public interface Backend extends AutoCloseable {
      */
     default Readback readback(Tensor... scalars) {
         return new ImmediateReadback(this, scalars);
+    }
+
+    /** Times work on this device. */
+    default Stopwatch stopwatch() {
+        return Stopwatch.ofTheHost();
     }
 
     /**

@@ -161,22 +161,26 @@ public final class GenerateCommand implements Callable<Integer> {
         return 0;
     }
 
+    @SuppressWarnings("try")   // the interruption ends when all is saved and said
     private void run(Generation generation, GenerationRequest request) {
+        PrintWriter err = spec.commandLine().getErr();
         GenerationPrinter printer = new GenerationPrinter(spec.commandLine().getOut());
         if (saveState == null) {
             printer.run(generation, request);
-        } else {
-            try (Interruption interruption = new Interruption(generation::cancel)) {
-                printer.run(generation, request);
-                generation.save(saveState);
-            }
+            err.println(summary(printer, request));
+            return;
         }
-        PrintWriter err = spec.commandLine().getErr();
-        SamplingOptions sampling = request.sampling();
-        err.println(printer.summary() + (sampling.temperature() == 0 ? "" : "; seed " + sampling.seed()));
-        if (saveState != null) {
+        try (Interruption interruption = new Interruption(generation::cancel)) {
+            printer.run(generation, request);
+            err.println(summary(printer, request));
+            generation.save(saveState);
             err.println("saved in " + saveState + "; --resume-state goes on");
         }
+    }
+
+    private static String summary(GenerationPrinter printer, GenerationRequest request) {
+        SamplingOptions sampling = request.sampling();
+        return printer.summary() + (sampling.temperature() == 0 ? "" : "; seed " + sampling.seed());
     }
 
     private GenerationRequest request(byte[] text, MegabyteConfig config) {

@@ -44,6 +44,7 @@ final class AlignedPredictor implements Predictor {
     private List<Sequence> rows;
     private int prefilled;            // patches of the longest sequence that lie in the caches
     private int toPrefill;
+    private boolean restored;
     private IntReadback ids;          // null until there is memory
     private int ahead;                // pieces to enqueue behind the current one
     private long needed;              // pieces until all rows are finished, if none ends early
@@ -90,6 +91,7 @@ final class AlignedPredictor implements Predictor {
             patch[b] = Math.min(rows.get(b).length() / config.patchSize(), decoder.capacity() - 1);
         }
         prefilled = 0;
+        restored = false;
         toPrefill = Arrays.stream(patch).max().orElse(0);
         byteOfPatch = -1;
         piece = -1;
@@ -236,7 +238,7 @@ final class AlignedPredictor implements Predictor {
     @Override
     public List<TensorSource> caches() {
         List<TensorSource> caches = new ArrayList<>();
-        for (int b = 0; byteOfPatch >= 0 && b < rows.size(); b++) {
+        for (int b = 0; (restored || byteOfPatch >= 0) && b < rows.size(); b++) {
             List<Tensor> layers = decoder.globalCaches(b, rows.get(b).length() / config.patchSize());
             for (int i = 0; i < layers.size(); i++) {
                 caches.add(TensorSource.of(cacheName(b, i), layers.get(i), backend));
@@ -258,6 +260,7 @@ final class AlignedPredictor implements Predictor {
             }
         }
         prefilled = toPrefill;
+        restored = true;
     }
 
     @Override

@@ -7,6 +7,7 @@ import java.util.NoSuchElementException;
 import java.util.concurrent.Executor;
 import java.util.concurrent.Flow;
 import org.megabyte4j.checkpoint.CheckpointException;
+import org.megabyte4j.checkpoint.TensorSource;
 
 /**
  * One request on its way: ids one after the other, each computed when it is asked for, at the earliest.
@@ -47,6 +48,7 @@ public final class Generation implements Iterator<GeneratedId>, AutoCloseable {
         this.request = request;
         this.sequences = sequences;
         this.resumed = resumed;
+        first = resumed == null ? 0 : resumed.first();
     }
 
     /**
@@ -184,8 +186,9 @@ public final class Generation implements Iterator<GeneratedId>, AutoCloseable {
         if (closed) {
             throw new IllegalStateException("the generation is closed; save it before");
         }
-        GenerationState.write(file, generator, request, sequences, first, group.isEmpty() ? List.of()
-                : predictor.caches());
+        List<TensorSource> caches = resumed != null ? resumed.caches()
+                : group.isEmpty() ? List.of() : predictor.caches();
+        GenerationState.write(file, generator, request, sequences, first, caches);
     }
 
     /** Cancels what is left, waits for what is being computed, and makes the generator free for others. */

@@ -235,9 +235,19 @@ public final class GenerationState implements AutoCloseable {
      * @throws CheckpointException if the file is damaged
      */
     void restore(Predictor predictor, int first) {
-        if (first == note.first && file.names().stream().anyMatch(name -> name.startsWith("cache."))) {
+        if (first == note.first && !caches().isEmpty()) {
             predictor.restore(file);
         }
+    }
+
+    /** Number of the first sequence whose caches are there, if any are. */
+    int first() {
+        return note.first;
+    }
+
+    List<TensorSource> caches() {
+        return file.tensors().values().stream().filter(tensor -> tensor.name().startsWith("cache."))
+                .map(TensorSource::of).toList();
     }
 
     @Override

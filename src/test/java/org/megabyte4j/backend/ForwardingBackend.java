@@ -86,6 +86,11 @@ public class ForwardingBackend implements Backend {
     }
 
     @Override
+    public Stopwatch stopwatch() {
+        return to.stopwatch();
+    }
+
+    @Override
     public IntReadback intReadback(Tensor ints) {
         return to.intReadback(ints);
     }

@@ -75,16 +75,6 @@ final class PatchDecoding {
                 layout.view(arena, "headBias"), config.localHeads(), AttentionBias.ALIBI);
     }
 
-    /** All matrices from memory once, and what each byte's row takes: two operations for each of their elements. */
-    static Cost cost(MegabyteConfig config, int batch) {
-        long dim = config.localSize();
-        long width = (long) config.localHeads() * config.localHeadSize();
-        long elements = config.localLayers() * dim * (2 * width + 2L * config.localHeadSize() + 8 * dim)
-                + config.vocabularySize() * dim;
-        long rows = (long) batch * config.patchSize();
-        return new Cost(2 * elements + rows * (2 * dim + 4L * config.vocabularySize()), 2.0 * elements * rows);
-    }
-
     KernelCase.Call atOnce() {
         return KernelCase.Call.of(ops -> ops.decodePatch(model, slices, choice, logits));
     }

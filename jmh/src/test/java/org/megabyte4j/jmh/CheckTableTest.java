@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.List;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -61,6 +62,23 @@ class CheckTableTest {
                 |---|---|--:|--:|--:|--:|--:|
                 | bf16 | megabyte4j | 512 | 4,000 | 0.250 | 5.00 |  |
                 """);
+    }
+
+    @Test
+    void bothSidesOfEqualWorkAreALineForTheReport() throws IOException {
+        write("phases.tsv", "train-bf16\tok\t30\t\n");
+        write("train-bf16.json", """
+                {"mode": "train", "device_description": "NVIDIA H200, compute capability 9.0", "java": "25", "kb_per_s": 3}""");
+        write("peer-train-bf16.json", "{\"kb_per_s\": 2}");
+        write("peer-train-bf16-compiled.json", "{\"kb_per_s\": 2.5, \"compiled\": true}");
+        CheckTable.main(new String[] {folder.toString()});
+        List<String> lines = Files.readAllLines(folder.resolve("gpu.jsonl"));
+        assertThat(lines).hasSize(3);
+        assertThat(lines.getFirst()).contains("\"machine\":\"NVIDIA H200, compute capability 9.0\"");
+        List<SpeedCase> cases = SpeedCase.read(folder.resolve("gpu.jsonl"));
+        assertThat(cases).hasSize(1);
+        assertThat(cases.getFirst().sides()).extracting(SpeedCase.Side::name)
+                .containsExactly("megabyte4j", "PyTorch, compiled", "PyTorch, eager");
     }
 
     @Test

@@ -7,6 +7,8 @@ package org.megabyte4j.backend.cuda;
 final class CudaKernels {
     private final KernelLoader loader;
     private final Blas blas;
+    private final Tuning tuning;
+    private final Tuner tuner;
     private LayerNormKernels layerNorm;
     private GeluKernels gelu;
     private EmbeddingKernels embedding;
@@ -22,10 +24,31 @@ final class CudaKernels {
     private LinearOps linear;
     private Blas.Opened products;
 
-    /** @param blas which library computes matrix products; it is opened when the first is asked for */
-    CudaKernels(KernelLoader loader, Blas blas) {
+    /**
+     * @param blas   which library computes matrix products; it is opened when the first is asked for
+     * @param tuning whether that library's algorithms are measured
+     * @param tuner  chooses among kernels
+     */
+    CudaKernels(KernelLoader loader, Blas blas, Tuning tuning, Tuner tuner) {
         this.loader = loader;
         this.blas = blas;
+        this.tuning = tuning;
+        this.tuner = tuner;
+    }
+
+    /** Of the library for matrix products. */
+    Tuning tuning() {
+        return tuning;
+    }
+
+    Tuner tuner() {
+        return tuner;
+    }
+
+    /** Makes the choices of the programs that were planned so far, by measuring where that is needed. */
+    void decide() {
+        products().gemm().decide();
+        tuner.decide();
     }
 
     KernelLoader loader() {
@@ -76,14 +99,14 @@ final class CudaKernels {
 
     PatchAttentionKernels patchAttention() {
         if (patchAttention == null) {
-            patchAttention = new PatchAttentionKernels(loader);
+            patchAttention = new PatchAttentionKernels(loader, tuner);
         }
         return patchAttention;
     }
 
     LocalAttentionKernels localAttention() {
         if (localAttention == null) {
-            localAttention = new LocalAttentionKernels(loader);
+            localAttention = new LocalAttentionKernels(loader, tuner);
         }
         return localAttention;
     }

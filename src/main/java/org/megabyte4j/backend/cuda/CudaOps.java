@@ -101,7 +101,7 @@ final class CudaOps implements Ops {
     public void causalAttentionBackward(AttentionShape shape, Tensor qkv, AttentionBias bias, Tensor out,
             Tensor logSumExp, Tensor dOut, Tensor dQkv) {
         if (isLocal(shape)) {
-            kernels.localAttention().causalAttentionBackward(shape, qkv, bias, out, logSumExp, dOut, dQkv, workspace);
+            kernels.localAttention().causalAttentionBackward(shape, qkv, bias, out, logSumExp, dOut, dQkv);
         } else {
             kernels.patchAttention().causalAttentionBackward(shape, qkv, bias, out, logSumExp, dOut, dQkv, workspace);
         }

@@ -109,7 +109,7 @@ final class CudaWorkspaceMeter extends ShapeChecks {
     public void causalAttention(AttentionShape shape, Tensor qkv, AttentionBias bias, Tensor out, Tensor logSumExp) {
         super.causalAttention(shape, qkv, bias, out, logSumExp);
         if (CudaOps.isLocal(shape)) {
-            kernels.localAttention().check(shape, qkv.dtype());
+            kernels.localAttention().prepare(shape, qkv.dtype());
         } else {
             need(kernels.patchAttention().causalAttentionWorkspaceBytes(shape, bias, qkv.dtype()));
         }
@@ -119,9 +119,11 @@ final class CudaWorkspaceMeter extends ShapeChecks {
     public void causalAttentionBackward(AttentionShape shape, Tensor qkv, AttentionBias bias, Tensor out,
             Tensor logSumExp, Tensor dOut, Tensor dQkv) {
         super.causalAttentionBackward(shape, qkv, bias, out, logSumExp, dOut, dQkv);
-        need(CudaOps.isLocal(shape)
-                ? kernels.localAttention().causalAttentionBackwardWorkspaceBytes(shape, qkv.dtype())
-                : kernels.patchAttention().causalAttentionBackwardWorkspaceBytes(shape, bias, qkv.dtype()));
+        if (CudaOps.isLocal(shape)) {
+            kernels.localAttention().prepare(shape, qkv.dtype());
+        } else {
+            need(kernels.patchAttention().causalAttentionBackwardWorkspaceBytes(shape, bias, qkv.dtype()));
+        }
     }
 
     @Override

@@ -47,16 +47,20 @@ record PatchAttentionPlan(int padded, PatchAttentionTiles forward, PatchAttentio
      * @throws ShapeException if there is no kernel for it; with all reasons
      */
     static PatchAttentionPlan of(AttentionShape shape, AttentionBias bias, DType dtype, int multiprocessors) {
-        return of(shape, bias, dtype, multiprocessors, PatchAttentionGroup::of);
+        return of(shape, bias, dtype, multiprocessors, PatchAttentionGroup::of, false);
     }
 
-    /** As above, with another choice of which heads share a tile. */
+    /**
+     * As above, with another choice of which heads share a tile.
+     *
+     * @param wide with the tiles of 8 warps, where there are two to choose from
+     */
     static PatchAttentionPlan of(AttentionShape shape, AttentionBias bias, DType dtype, int multiprocessors,
-            PatchAttentionGroup.Choice choice) {
+            PatchAttentionGroup.Choice choice, boolean wide) {
         int d = PatchAttentionTiles.padded(dtype, shape.headSize());
-        PatchAttentionTiles forward = PatchAttentionTiles.forward(dtype, d);
+        PatchAttentionTiles forward = PatchAttentionTiles.forward(dtype, d, wide);
         PatchAttentionTiles query = PatchAttentionTiles.backwardQuery(dtype, d);
-        PatchAttentionTiles key = PatchAttentionTiles.backwardKey(dtype, d);
+        PatchAttentionTiles key = PatchAttentionTiles.backwardKey(dtype, d, wide);
         require(shape, Math.min(forward.rows(), Math.min(query.rows(), key.rows())));
         PatchAttentionGroup group = choice.of(shape, bias, forward);
         long chunk = chunk(shape, key, key.blocks() * multiprocessors);

@@ -54,9 +54,9 @@ class LongContextPlanOnDeviceTest {
         assertThat(Math.ceilDiv(mostElements, 256L * 4 * Launches.vector(DType.F32))).isLessThan(Integer.MAX_VALUE);
         for (DType dtype : new DType[] {DType.F32, DType.BF16}) {
             AttentionShape local = new AttentionShape(rows / 8, 8, 4, 1, 64);
-            assertThat(LocalAttentionLaunch.forward(local, dtype, true).blocks())
+            assertThat(LocalAttentionLaunch.forward(local, dtype, true, false).blocks())
                     .isEqualTo(dtype == DType.BF16 ? rows / 8 / 4 : rows / 8);
-            assertThat(LocalAttentionLaunch.backward(local, dtype, true).blocks()).isLessThan(Integer.MAX_VALUE);
+            assertThat(LocalAttentionLaunch.backward(local, dtype, true, false).blocks()).isLessThan(Integer.MAX_VALUE);
         }
         assertThat(RowTeam.of(512, true).blocks(rows)).isEqualTo(rows / 4);
     }

@@ -134,22 +134,26 @@ class PatchAttentionPlanTest {
     void theTilesAreThoseOfTheKernels() throws IOException {
         String source = Files.readString(Path.of("kernels/patch_attention/tuning.cuh"));
         for (int d : new int[] {16, 32, 64, 128}) {
-            List<Integer> forward = braces(source, "forward_tile(int d)", d);
-            assertThat(PatchAttentionTiles.forward(BF16, d)).isEqualTo(new PatchAttentionTiles(32 * forward.get(0),
-                    forward.get(1), forward.get(0) * forward.get(2), forward.get(3),
-                    2 * d * (forward.get(0) * forward.get(2) + 2 * forward.get(4) * forward.get(3))));
+            for (boolean wide : new boolean[] {false, d >= 64}) {
+                List<Integer> forward = braces(source, (wide ? " wide_" : " ") + "forward_tile(int d)", d);
+                assertThat(PatchAttentionTiles.forward(BF16, d, wide)).isEqualTo(new PatchAttentionTiles(
+                        32 * forward.get(0), forward.get(1), forward.get(0) * forward.get(2), forward.get(3),
+                        2 * d * (forward.get(0) * forward.get(2) + 2 * forward.get(4) * forward.get(3))));
+            }
             List<Integer> query = braces(source, "backward_query_tile(int d)", d);
             int rows = query.get(0) * query.get(2);
             assertThat(PatchAttentionTiles.backwardQuery(BF16, d)).isEqualTo(new PatchAttentionTiles(32 * query.get(0),
                     query.get(1), rows, query.get(3), 2 * d * 2 * (rows + query.get(4) * query.get(3)) + 4 * rows));
-            List<Integer> key = braces(source, "backward_key_tile(int d)", d);
-            int keys = key.get(0) * key.get(2);
-            assertThat(PatchAttentionTiles.backwardKey(BF16, d)).isEqualTo(new PatchAttentionTiles(32 * key.get(0),
-                    key.get(1), keys, key.get(3), 2 * d * 2 * (keys + key.get(4) * key.get(3))
-                            + key.get(4) * 4 * (2 * key.get(3) + 4)));
+            for (boolean wide : new boolean[] {false, d == 64}) {
+                List<Integer> key = braces(source, wide ? " wide_backward_key_tile(int)" : " backward_key_tile(int d)", d);
+                int keys = key.get(0) * key.get(2);
+                assertThat(PatchAttentionTiles.backwardKey(BF16, d, wide)).isEqualTo(new PatchAttentionTiles(
+                        32 * key.get(0), key.get(1), keys, key.get(3), 2 * d * 2 * (keys + key.get(4) * key.get(3))
+                                + key.get(4) * 4 * (2 * key.get(3) + 4)));
+            }
             List<Integer> float32 = braces(source, "float32_tile(int d)", d);
-            assertThat(PatchAttentionTiles.forward(F32, d).rows()).isEqualTo(16 * float32.get(0));
-            assertThat(PatchAttentionTiles.forward(F32, d).passing()).isEqualTo(float32.get(1));
+            assertThat(PatchAttentionTiles.forward(F32, d, false).rows()).isEqualTo(16 * float32.get(0));
+            assertThat(PatchAttentionTiles.forward(F32, d, false).passing()).isEqualTo(float32.get(1));
         }
     }
 

@@ -46,6 +46,30 @@ class PatchAttentionReachTest {
         }
     }
 
+    /** In the workspace of a program, which is one of bytes. */
+    @Test
+    void operationsFindTheReachToo() {
+        AttentionShape shape = new AttentionShape(1, 1500, 8, 8, 16);
+        PatchAttentionPlan plan = PatchAttentionPlan.of(shape, ALIBI, DType.BF16, 4);
+        assertThat(plan.reachLimited()).isTrue();
+        Map<String, float[]> whole = KernelComparison.run(DType.BF16, work(shape, new PatchAttentionGroup(false, 1), 1));
+        Map<String, float[]> operations = KernelComparison.run(DType.BF16, t -> {
+            Tensor qkv = t.random(shape.rows(), shape.packedWidth());
+            Tensor dOut = t.random(shape.rows(), shape.width());
+            Tensor out = t.result("out", shape.rows(), shape.width());
+            Tensor logSumExp = t.float32Result("logSumExp", shape.batch(), shape.heads(), shape.length());
+            Tensor dQkv = t.result("dQkv", shape.rows(), shape.packedWidth());
+            Tensor keys = qkv.part((shape.rows() - 1) * shape.packedWidth() + shape.width(),
+                    shape.keyValueWidth() / 2);
+            return ops -> {
+                ops.fill(keys, 1);
+                ops.causalAttention(shape, qkv, ALIBI, out, logSumExp);
+                ops.causalAttentionBackward(shape, qkv, ALIBI, out, logSumExp, dOut, dQkv);
+            };
+        });
+        whole.forEach((name, values) -> assertThat(operations.get(name)).as(name).isEqualTo(values));
+    }
+
     @Test
     void againstDoublePrecision() {
         KernelComparison.check(work(new AttentionShape(1, 250, 16, 1, 8), new PatchAttentionGroup(true, 1), 1));
@@ -102,7 +126,7 @@ class PatchAttentionReachTest {
     }
 
     private static PatchAttentionKernels kernels(PatchAttentionGroup group) {
-        return new PatchAttentionKernels(TestDevice.backend().kernels().loader(), (shape, bias, tiles) -> group);
+        return new PatchAttentionKernels(TestDevice.backend().kernels().loader(), Tuner.off(), (shape, bias, tiles) -> group);
     }
 
     /** @param last what the keys of the last position become */
