@@ -7,7 +7,7 @@ DIST = dist/megabyte4j-$(VERSION)
 PEER_PYTHON = python3
 GOLDEN = ../shared/golden
 
-.PHONY: help demo test kernels simulator test-kernels-asan device-bundle bench compare dist clean
+.PHONY: help demo test kernels simulator test-kernels-asan device-bundle bench bench-report compare dist clean
 
 # What make demo learns from and for how long; its run folder.
 DATA = demo
@@ -27,6 +27,8 @@ help:
 	@echo "make bench  runs the micro-benchmarks; some of them with BENCH_ARGS=\"Linear -f 1 -wi 1 -i 3\""
 	@echo "make compare PEER_PYTHON=peer/bin/python"
 	@echo "            times it against PyTorch into docs/benchmarks.md; COMPARE_ARGS=\"--rounds 3 --cases train-small\""
+	@echo "make bench-report"
+	@echo "            makes tables and pictures of docs/benchmarks.md and docs/performance.md from the figures in docs/benchmarks"
 	@echo "make dist   makes $(DIST), to copy anywhere, and the Maven artifact in target/"
 	@echo "make clean  removes everything that was built"
 
@@ -60,6 +62,11 @@ bench:
 	$(MAVEN) --quiet -f reactor.xml -DskipTests -Prun package
 	java=$$(src/main/dist/lib/find-java.sh) && "$$java/bin/java" $(JVM_FLAGS) -cp "jmh/target/classes:jmh/target/lib/*" \
 	    org.megabyte4j.jmh.Benchmarks jmh/target $(BENCH_ARGS)
+
+bench-report:
+	$(MAVEN) --quiet -f reactor.xml -DskipTests -Prun package
+	java=$$(src/main/dist/lib/find-java.sh) && "$$java/bin/java" $(JVM_FLAGS) -Djava.awt.headless=true \
+	    -cp "jmh/target/classes:jmh/target/lib/*" org.megabyte4j.jmh.BenchReport docs
 
 compare: dist
 	python3 jmh/compare.py --python "$(PEER_PYTHON)" $(if $(wildcard $(GOLDEN)),--golden "$(GOLDEN)") $(COMPARE_ARGS)

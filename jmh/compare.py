@@ -41,6 +41,11 @@ CASES = {case.name: case for case in (
     Case("generate-cached", "generation, `benchmark`, context 512, PyTorch with caches too",
          "bytes_per_s", "bytes/s", None,
          "--mode generate --preset benchmark --context 512 --new-bytes 64", "--warmup 256", "--warmup 16 --cache"),
+    Case("generate-bf16-weights",
+         "generation, `benchmark`, context 512, PyTorch with caches, megabyte4j with bf16 weights",
+         "bytes_per_s", "bytes/s", None,
+         "--mode generate --preset benchmark --context 512 --new-bytes 64", "--warmup 256 --weights bf16",
+         "--warmup 16 --cache"),
 )}
 
 # Both reports must agree on these, or they measured different things.

@@ -15,7 +15,10 @@ minutes=9
 out=results
 python=python3
 all="info tests verify-float32 verify-bf16 train-float32 train-bf16 peer-check peer-train-float32 peer-train-bf16 \
-kernel-times generate-float32 generate-bf16 peer-generate-bf16 launch memcheck racecheck peer-train-bf16-compiled"
+roofline-bf16 kernel-times generate-float32 generate-bf16 generate-64-bf16 peer-generate-bf16 launch memcheck \
+racecheck train-1m peer-train-bf16-compiled"
+# A step over 8 Mi bytes takes minutes: only when it is asked for, with --minutes 30.
+asked="train-8m"
 phases=$all
 while [ $# -gt 0 ]; do
     case $1 in
@@ -25,7 +28,7 @@ while [ $# -gt 0 ]; do
         --out) out=$2 ;;
         --python) python=$2 ;;
         *)
-            echo "run-checks.sh: unknown option $1; see its first lines. The phases are $all" >&2
+            echo "run-checks.sh: unknown option $1; see its first lines. The phases are $all $asked" >&2
             exit 2 ;;
     esac
     if [ $# -lt 2 ]; then
@@ -137,6 +140,10 @@ verify_phase() {
     fi
 }
 
+# Long contexts. They need 12 and 70 GB.
+long="--mode train --preset benchmark --batch 1 --recompute all --keep-attention"
+train_1m="$long --seq-len 1048576 --steps 3 --warmup 2"
+train_8m="$long --seq-len 8388608 --steps 1 --warmup 1"
 # The same options for both sides.
 train="--mode train --preset benchmark --batch 32 --seq-len 2048 --steps 20 --warmup 10"
 generate="--mode generate --preset benchmark --context 512 --new-bytes 256 --warmup 64"
@@ -146,6 +153,8 @@ jmh="-f 1 -wi 3 -i 5"
 if [ "$device" = simulated ]; then
     train="--mode train --preset tiny --batch 1 --seq-len 64 --steps 1 --warmup 2"
     generate="--mode generate --preset tiny --context 9 --new-bytes 5 --warmup 1"
+    train_1m="--mode train --preset tiny --seq-len 64 --steps 1 --warmup 2 --recompute all --keep-attention --chunk 3"
+    train_8m=$train_1m
     sizes=tiny
     replays=2
     jmh="-f 1 -wi 1 -w 100ms -i 1 -r 100ms"
@@ -153,7 +162,7 @@ fi
 
 bench_phase() {
     # shellcheck disable=SC2086
-    command_phase "$1" 90 bench $3 --device "$device" --dtype "$2" --json
+    command_phase "$1" "${4:-90}" bench $3 --device "$device" --dtype "$2" --json
 }
 
 # Name, seconds, then options of PyTorch's side.
@@ -182,7 +191,8 @@ sanitizer_phase() {
         note "$1" skipped 0 "there is no compute-sanitizer on the PATH or in /usr/local/cuda/bin"
         return
     fi
-    test_phase "$1" 100 '.*(LayerNorm|Gelu|CrossEntropy|LocalAttention|PatchAttention|Sampling)KernelsTest' \
+    kernels='LayerNorm|Gelu|CrossEntropy|LocalAttention|PatchAttention|Sampling|LocalDecode'
+    test_phase "$1" 100 ".*($kernels)KernelsTest" \
         "$sanitizer" --tool "$1" --target-processes all --error-exitcode 99 --print-limit 20
 }
 
@@ -199,8 +209,12 @@ for wanted in $phases; do
         verify-bf16) verify_phase verify-bf16 bf16 ;;
         train-float32) bench_phase train-float32 float32 "$train" ;;
         train-bf16) bench_phase train-bf16 bf16 "$train" ;;
+        roofline-bf16) bench_phase roofline-bf16 bf16 "$train --roofline" ;;
+        train-1m) bench_phase train-1m bf16 "$train_1m" 150 ;;
+        train-8m) bench_phase train-8m bf16 "$train_8m" 1800 ;;
         generate-float32) bench_phase generate-float32 float32 "$generate" ;;
         generate-bf16) bench_phase generate-bf16 bf16 "$generate" ;;
+        generate-64-bf16) bench_phase generate-64-bf16 bf16 "$generate --batch 64" ;;
         peer-check) peer_phase peer-check 60 --check "$here/golden" --curve-steps 0 ;;
         # shellcheck disable=SC2086
         peer-train-float32) peer_phase peer-train-float32 60 $train --dtype float32 ;;
@@ -219,7 +233,7 @@ for wanted in $phases; do
             phase launch 120 env LD_LIBRARY_PATH="$libraries" "$java" $flags -cp "$here/lib/*" \
                 org.megabyte4j.jmh.Benchmarks "$out" LaunchBenchmark $jmh ;;
         memcheck|racecheck) sanitizer_phase "$wanted" ;;
-        *) note "$wanted" skipped 0 "there is no such phase; the phases are $all" ;;
+        *) note "$wanted" skipped 0 "there is no such phase; the phases are $all $asked" ;;
     esac
 done
 

@@ -146,6 +146,14 @@ def rounded(values: list[float]) -> list[float]:
     return [round(value, 3) for value in values]
 
 
+def device_memory(args: argparse.Namespace) -> dict:
+    """What is taken of the GPU; PyTorch gives nothing back, so this is the peak. Measured as megabyte4j does."""
+    if args.device != "cuda":
+        return {}
+    free, total = torch.cuda.mem_get_info()
+    return {"device_memory_mib": round((total - free) / 2**20, 3), "device_memory_share": round(1 - free / total, 3)}
+
+
 def peak_rss_mib() -> float | None:
     """Largest resident memory of this process so far, where the system tells."""
     try:
@@ -226,7 +234,7 @@ def main() -> int:
         "model": str(args.config.name if args.config else args.preset), "variant": config.variant,
         "device": args.device, "dtype": args.dtype, "compiled": args.compiled,
         "fused_attention": args.fused_attention, "threads": torch.get_num_threads(), "warmup": args.warmup,
-        **result, "peak_rss_mib": peak_rss_mib(),
+        **result, **device_memory(args), "peak_rss_mib": peak_rss_mib(),
     }))
     return 0
 

@@ -2,8 +2,8 @@
 
 #pragma once
 
-#include "../common/gelu.cuh"
 #include "../common/layer_norm_tile.cuh"
+#include "../common/normal.cuh"
 
 namespace feed_forward {
 

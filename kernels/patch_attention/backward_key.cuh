@@ -22,9 +22,9 @@ struct RowStatistics {
     int unused[2];
 };
 
-template <int D>
+template <int D, bool WIDE = false>
 struct BackwardKeyBlock {
-    static constexpr KeyTile TILE = backward_key_tile(D);
+    static constexpr KeyTile TILE = WIDE ? wide_backward_key_tile(D) : backward_key_tile(D);
     static constexpr int THREADS = TILE.threads();
     static constexpr int BLOCKS = TILE.blocks;
     static constexpr int STAGE = 2 * TILE.rows * D;  // elements: queries, then gradients of the output
@@ -32,6 +32,8 @@ struct BackwardKeyBlock {
                                         TILE.stages * static_cast<int>(sizeof(RowStatistics<TILE.rows>));
     static_assert(SHARED_BYTES <= 99 * 1024, "a block of compute capability 8.6 has 99 KB");
     static_assert(2 * TILE.rows <= THREADS, "a thread copies one of a row's two numbers");
+
+    using Cursor = RowCursor<TILE.keys(), TILE.rows>;
 
     static constexpr int M = TILE.keys_per_warp / 16;  // mma tiles of 16 keys
     static constexpr int STEPS = TILE.rows / 16;       // of 16 rows
@@ -62,7 +64,7 @@ struct BackwardKeyBlock {
     __device__ __forceinline__ int warp_key() const { return warp_index() * TILE.keys_per_warp; }
     __device__ __forceinline__ int first_key() const { return work.tile * TILE.keys(); }
 
-    __device__ __forceinline__ void load_stage(int stage, const RowCursor& cursor, const bf16* qkv,
+    __device__ __forceinline__ void load_stage(int stage, const Cursor& cursor, const bf16* qkv,
                                                const bf16* d_result, const float* log_sum_exp, const float* delta,
                                                bool alibi, bool vectors, bool result_vectors) {
         bf16* to = stages + stage * STAGE;
@@ -230,22 +232,23 @@ struct BackwardKeyBlock {
     }
 };
 
-template <int D>
+template <int D, bool WIDE = false>
 __device__ __forceinline__ void attention_backward_key(const bf16* qkv, const float* log_sum_exp, const bf16* d_result,
                                                        float* workspace, bf16* d_qkv, long long partials_at,
                                                        long long chunk, int length, int heads, int key_value_heads,
-                                                       int head_size, int pairs, int alibi, float scale) {
-    using Block = BackwardKeyBlock<D>;
+                                                       int head_size, int pairs, const int* reach, int alibi,
+                                                       float scale) {
+    using Block = BackwardKeyBlock<D, WIDE>;
     constexpr KeyTile TILE = Block::TILE;
     DYNAMIC_SHARED(bf16, shared);
-    Work work(length, heads, key_value_heads, head_size, pairs, false);
+    Work work(length, heads, key_value_heads, head_size, pairs, 1, false);
     Block block(work, scale * LOG2_E, shared);
     bool vectors = can_pack<8>(qkv, head_size);
     bool result_vectors = can_pack<8>(d_result, head_size);
 
-    RowCursor ahead(block.first_key(), TILE.rows, chunk, work);
-    int count = ahead.count;
-    if (count <= 0) return;  // the rows of these keys need fewer blocks
+    if (!has_part(block.first_key(), TILE.rows, chunk, work)) return;  // the rows of these keys need fewer blocks
+    typename Block::Cursor ahead(chunk, reach, work);
+    int count = ahead.count(chunk, work);
     const float* delta = workspace;
 
     load_rows<D, TILE.keys(), Block::THREADS>(block.keys, work.keys(qkv), block.first_key(), work, vectors);
@@ -254,7 +257,7 @@ __device__ __forceinline__ void attention_backward_key(const bf16* qkv, const fl
     for (int i = 0; i < TILE.stages - 1; i++) {
         if (i < count) {
             block.load_stage(i, ahead, qkv, d_result, log_sum_exp, delta, alibi, vectors, result_vectors);
-            ahead.advance();
+            if (i + 1 < count) ahead.advance();
         }
         cp_async_commit();
     }
@@ -281,7 +284,7 @@ __device__ __forceinline__ void attention_backward_key(const bf16* qkv, const fl
         if (left >= TILE.stages) {
             block.load_stage((stage + TILE.stages - 1) % TILE.stages, ahead, qkv, d_result, log_sum_exp, delta, alibi,
                              vectors, result_vectors);
-            ahead.advance();
+            if (left > TILE.stages) ahead.advance();
         }
         cp_async_commit();
         if (block.statistics[stage].after >= TILE.keys() - 1) {

@@ -4,6 +4,7 @@
 
 #pragma once
 
+#include "reach.cuh"
 #include "softmax.cuh"
 #include "tile.cuh"
 #include "tuning.cuh"
@@ -174,12 +175,12 @@ struct BackwardQueryBlock {
 template <int D>
 __device__ __forceinline__ void attention_backward_query(const bf16* qkv, const bf16* result, const float* log_sum_exp,
                                                          const bf16* d_result, float* delta, bf16* d_qkv, int length,
-                                                         int heads, int key_value_heads, int head_size, int pairs,
-                                                         int alibi, float scale) {
+                                                         int heads, int key_value_heads, int head_size, int groups,
+                                                         int split, const int* reach, int alibi, float scale) {
     using Block = BackwardQueryBlock<D>;
     constexpr RowTile TILE = Block::TILE;
     DYNAMIC_SHARED(bf16, shared);
-    Work work(length, heads, key_value_heads, head_size, pairs, true);
+    Work work(length, heads, key_value_heads, head_size, groups, split, true);
     Block block(work, scale * LOG2_E, shared);
     PackedRows packed(work.tile, TILE.rows(), work.group);
     bool vectors = can_pack<8>(qkv, head_size);
@@ -187,13 +188,14 @@ __device__ __forceinline__ void attention_backward_query(const bf16* qkv, const 
     int last_position = min(packed.position_of(TILE.rows() - 1), length - 1);
     int last_tile = last_position / TILE.keys;
     int whole_tiles = (packed.position + 1) / TILE.keys;  // all of whose keys every row sees
+    int first_tile = first_seen(reach, work, packed.position) / TILE.keys;
 
     load_packed_rows<D, TILE.rows(), Block::THREADS>(block.queries, work.queries(qkv), packed, work, vectors);
     load_packed_rows<D, TILE.rows(), Block::THREADS>(block.gradients, work.results(d_result), packed, work,
                                                      can_pack<8>(d_result, head_size));
 #pragma unroll
     for (int i = 0; i < TILE.stages - 1; i++) {
-        if (last_tile - i >= 0) block.load_stage(i, last_tile - i, qkv, vectors);
+        if (last_tile - i >= first_tile) block.load_stage(i, last_tile - i, qkv, vectors);
         cp_async_commit();
     }
     cp_async_wait<TILE.stages - 2>();
@@ -225,11 +227,11 @@ __device__ __forceinline__ void attention_backward_query(const bf16* qkv, const 
     block.warp_last = packed.position_of(block.first_row() + TILE.rows_per_warp - 1);
 
     int stage = 0;
-    for (int tile = last_tile; tile >= 0; tile--) {
+    for (int tile = last_tile; tile >= first_tile; tile--) {
         cp_async_wait<TILE.stages - 2>();
         __syncthreads();  // this stage has arrived, and all warps are done with the one that is loaded next
         int next = tile - (TILE.stages - 1);
-        if (next >= 0) block.load_stage((stage + TILE.stages - 1) % TILE.stages, next, qkv, vectors);
+        if (next >= first_tile) block.load_stage((stage + TILE.stages - 1) % TILE.stages, next, qkv, vectors);
         cp_async_commit();
         if (tile < whole_tiles) {
             block.template attend<false>(stage, tile * TILE.keys);

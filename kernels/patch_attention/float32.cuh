@@ -4,6 +4,7 @@
 
 #include "float32_tile.cuh"
 #include "partial_gradients.cuh"
+#include "reach.cuh"
 #include "softmax.cuh"
 
 // bias + scale * product, in units of log2.
@@ -14,8 +15,8 @@ __device__ __forceinline__ float scaled_score(float product, float scale, float 
 // Shared: queries, keys, values, probabilities.
 template <int D>
 __device__ __forceinline__ void attention_forward_f32(const float* qkv, float* result, float* log_sum_exp, int length,
-                                                      int heads, int key_value_heads, int head_size, int pairs,
-                                                      int alibi, float scale) {
+                                                      int heads, int key_value_heads, int head_size, int groups,
+                                                      int split, const int* reach, int alibi, float scale) {
     constexpr Float32Tile TILE = float32_tile(D);
     constexpr int R = TILE.rows_per_thread;
     constexpr int N = TILE.passing;
@@ -24,7 +25,7 @@ __device__ __forceinline__ void attention_forward_f32(const float* qkv, float* r
     float* values = keys + N * (D + 4);
     float* probabilities = values + N * (D + 4);
 
-    Work work(length, heads, key_value_heads, head_size, pairs, true);
+    Work work(length, heads, key_value_heads, head_size, groups, split, true);
     PackedRows packed(work.tile, TILE.rows(), work.group);
     bool vectors = can_pack<4>(qkv, head_size);
     load_packed_float_rows<D, TILE.rows()>(queries, work.queries(qkv), packed, work, vectors);
@@ -41,7 +42,8 @@ __device__ __forceinline__ void attention_forward_f32(const float* qkv, float* r
         sum[i] = 0;
     }
     int last_position = min(packed.position_of(TILE.rows() - 1), length - 1);
-    for (int first = last_position / N * N; first >= 0; first -= N) {
+    int first_key = first_seen(reach, work, packed.position) / N * N;
+    for (int first = last_position / N * N; first >= first_key; first -= N) {
         __syncthreads();
         load_float_rows<D, N>(keys, work.keys(qkv), first, work, vectors);
         load_float_rows<D, N>(values, work.values(qkv), first, work, vectors);
@@ -94,8 +96,8 @@ template <int D>
 __device__ __forceinline__ void attention_backward_query_f32(const float* qkv, const float* result,
                                                              const float* log_sum_exp, const float* d_result,
                                                              float* delta, float* d_qkv, int length, int heads,
-                                                             int key_value_heads, int head_size, int pairs, int alibi,
-                                                             float scale) {
+                                                             int key_value_heads, int head_size, int groups, int split,
+                                                             const int* reach, int alibi, float scale) {
     constexpr Float32Tile TILE = float32_tile(D);
     constexpr int R = TILE.rows_per_thread;
     constexpr int N = TILE.passing;
@@ -105,7 +107,7 @@ __device__ __forceinline__ void attention_backward_query_f32(const float* qkv, c
     float* values = keys + N * (D + 4);
     float* d_scores = values + N * (D + 4);
 
-    Work work(length, heads, key_value_heads, head_size, pairs, true);
+    Work work(length, heads, key_value_heads, head_size, groups, split, true);
     PackedRows packed(work.tile, TILE.rows(), work.group);
     bool vectors = can_pack<4>(qkv, head_size);
     load_packed_float_rows<D, TILE.rows()>(queries, work.queries(qkv), packed, work, vectors);
@@ -135,7 +137,8 @@ __device__ __forceinline__ void attention_backward_query_f32(const float* qkv, c
         if (exists && thread_x() == 0) delta[work.statistics(head) + row[i].position] = row_delta[i];
     }
     int last_position = min(packed.position_of(TILE.rows() - 1), length - 1);
-    for (int first = last_position / N * N; first >= 0; first -= N) {
+    int first_key = first_seen(reach, work, packed.position) / N * N;
+    for (int first = last_position / N * N; first >= first_key; first -= N) {
         __syncthreads();
         load_float_rows<D, N>(keys, work.keys(qkv), first, work, vectors);
         load_float_rows<D, N>(values, work.values(qkv), first, work, vectors);
@@ -173,7 +176,7 @@ __device__ __forceinline__ void attention_backward_key_f32(const float* qkv, con
                                                            const float* d_result, float* workspace, float* d_qkv,
                                                            long long partials_at, long long chunk, int length,
                                                            int heads, int key_value_heads, int head_size, int pairs,
-                                                           int alibi, float scale) {
+                                                           const int* reach, int alibi, float scale) {
     constexpr Float32Tile TILE = float32_tile(D);
     constexpr int R = TILE.rows_per_thread;
     constexpr int N = TILE.passing;
@@ -184,19 +187,20 @@ __device__ __forceinline__ void attention_backward_key_f32(const float* qkv, con
     float* probabilities = gradients + N * (D + 4);
     float* d_scores = probabilities + TILE.rows() * (N + 4);
 
-    Work work(length, heads, key_value_heads, head_size, pairs, false);
+    Work work(length, heads, key_value_heads, head_size, pairs, 1, false);
     bool vectors = can_pack<4>(qkv, head_size);
     bool result_vectors = can_pack<4>(d_result, head_size);
     int first_key = work.tile * TILE.rows();
-    RowCursor cursor(first_key, N, chunk, work);
-    if (cursor.count <= 0) return;  // the rows of these keys need fewer blocks
+    if (!has_part(first_key, N, chunk, work)) return;  // the rows of these keys need fewer blocks
+    RowCursor<TILE.rows(), N> cursor(chunk, reach, work);
+    int count = cursor.count(chunk, work);
     const float* delta = workspace;
     load_float_rows<D, TILE.rows()>(keys, work.keys(qkv), first_key, work, vectors);
     load_float_rows<D, TILE.rows()>(values, work.values(qkv), first_key, work, vectors);
 
     float d_key[R][D / 32][4] = {};
     float d_value[R][D / 32][4] = {};
-    for (int left = cursor.count; left > 0; left--, cursor.advance()) {
+    for (int left = count; left > 0; left--) {
         int first = first_key + cursor.tile * N;
         Rows<const float> query_rows = work.queries(qkv);
         Rows<const float> gradient_rows = work.results(d_result);
@@ -233,6 +237,7 @@ __device__ __forceinline__ void attention_backward_key_f32(const float* qkv, con
         __syncwarp();
         add_products<D, N>(d_value, probabilities, gradients);
         add_products<D, N>(d_key, d_scores, queries);
+        if (left > 1) cursor.advance();
     }
 #pragma unroll
     for (int i = 0; i < R; i++) {

@@ -3,13 +3,14 @@
 
 #pragma once
 
+#include "reach.cuh"
 #include "softmax.cuh"
 #include "tile.cuh"
 #include "tuning.cuh"
 
-template <int D>
+template <int D, bool WIDE = false>
 struct ForwardBlock {
-    static constexpr RowTile TILE = forward_tile(D);
+    static constexpr RowTile TILE = WIDE ? wide_forward_tile(D) : forward_tile(D);
     static constexpr int THREADS = TILE.threads();
     static constexpr int BLOCKS = TILE.blocks;
     static constexpr int STAGE = 2 * TILE.keys * D;  // elements: keys, then values
@@ -173,14 +174,14 @@ struct ForwardBlock {
     }
 };
 
-template <int D, bool ALIBI>
+template <int D, bool ALIBI, bool WIDE = false>
 __device__ __forceinline__ void attention_forward(const bf16* qkv, bf16* result, float* log_sum_exp, int length,
-                                                  int heads, int key_value_heads, int head_size, int pairs, int,
-                                                  float scale) {
-    using Block = ForwardBlock<D>;
+                                                  int heads, int key_value_heads, int head_size, int groups,
+                                                  int split, const int* reach, int, float scale) {
+    using Block = ForwardBlock<D, WIDE>;
     constexpr RowTile TILE = Block::TILE;
     DYNAMIC_SHARED(bf16, shared);
-    Work work(length, heads, key_value_heads, head_size, pairs, true);
+    Work work(length, heads, key_value_heads, head_size, groups, split, true);
     Block block(work, scale * LOG2_E, shared);
     PackedRows packed(work.tile, TILE.rows(), work.group);
     bool vectors = can_pack<8>(qkv, head_size);
@@ -188,11 +189,12 @@ __device__ __forceinline__ void attention_forward(const bf16* qkv, bf16* result,
     int last_position = min(packed.position_of(TILE.rows() - 1), length - 1);
     int last_tile = last_position / TILE.keys;
     int whole_tiles = (packed.position + 1) / TILE.keys;  // all of whose keys every row sees
+    int first_tile = first_seen(reach, work, packed.position) / TILE.keys;
 
     load_packed_rows<D, TILE.rows(), Block::THREADS>(block.queries, work.queries(qkv), packed, work, vectors);
 #pragma unroll
     for (int i = 0; i < TILE.stages - 1; i++) {
-        if (last_tile - i >= 0) block.load_stage(i, last_tile - i, qkv, vectors);
+        if (last_tile - i >= first_tile) block.load_stage(i, last_tile - i, qkv, vectors);
         cp_async_commit();
     }
 #pragma unroll
@@ -212,11 +214,11 @@ __device__ __forceinline__ void attention_forward(const bf16* qkv, bf16* result,
     }
 
     int stage = 0;
-    for (int tile = last_tile; tile >= 0; tile--) {
+    for (int tile = last_tile; tile >= first_tile; tile--) {
         cp_async_wait<TILE.stages - 2>();
         __syncthreads();  // this stage has arrived, and all warps are done with the one that is loaded next
         int next = tile - (TILE.stages - 1);
-        if (next >= 0) block.load_stage((stage + TILE.stages - 1) % TILE.stages, next, qkv, vectors);
+        if (next >= first_tile) block.load_stage((stage + TILE.stages - 1) % TILE.stages, next, qkv, vectors);
         cp_async_commit();
         if (tile < whole_tiles) {
             block.template attend<ALIBI, false>(stage, tile * TILE.keys);

@@ -16,33 +16,38 @@ struct Rows {
     __device__ __forceinline__ T* at(int position) const { return start + position * stride; }
 };
 
-// Which sequence and which key/value head a block has, and which of its tiles. Blocks start in the order of their
+// Which sequence and which group of query heads a block has, and which of its tiles. Blocks start in the order of their
 // index: those with the most work first, and side by side those of all sequences.
 struct Work {
     int length;
     int heads;
-    int group;  // query heads of one key/value head
+    int group;  // query heads that are rows of one tile
+    int split;  // groups of one key/value head
     int key_value_heads;
     int head_size;
     int tile;
-    int key_value_head;
+    int nth_group;  // of the sequence
     long long sequence;
 
-    __device__ __forceinline__ Work(int length, int heads, int key_value_heads, int head_size, int pairs,
+    // groups: of all sequences.
+    __device__ __forceinline__ Work(int length, int heads, int key_value_heads, int head_size, int groups, int split,
                                     bool last_first)
         : length(length),
           heads(heads),
-          group(heads / key_value_heads),
+          group(heads / key_value_heads / split),
+          split(split),
           key_value_heads(key_value_heads),
           head_size(head_size) {
-        unsigned pair = blockIdx.x % static_cast<unsigned>(pairs);
-        unsigned nth = blockIdx.x / static_cast<unsigned>(pairs);
-        tile = static_cast<int>(last_first ? gridDim.x / static_cast<unsigned>(pairs) - 1 - nth : nth);
-        key_value_head = static_cast<int>(pair % static_cast<unsigned>(key_value_heads));
-        sequence = pair / static_cast<unsigned>(key_value_heads);
+        unsigned one = blockIdx.x % static_cast<unsigned>(groups);
+        unsigned nth = blockIdx.x / static_cast<unsigned>(groups);
+        unsigned groups_of_sequence = static_cast<unsigned>(key_value_heads * split);
+        tile = static_cast<int>(last_first ? gridDim.x / static_cast<unsigned>(groups) - 1 - nth : nth);
+        nth_group = static_cast<int>(one % groups_of_sequence);
+        sequence = one / groups_of_sequence;
     }
 
-    __device__ __forceinline__ int first_head() const { return key_value_head * group; }
+    __device__ __forceinline__ int first_head() const { return nth_group * group; }
+    __device__ __forceinline__ int key_value_head() const { return nth_group / split; }
 
     // The queries of the first of the block's heads; the next ones follow at head_size.
     template <class T>
@@ -52,12 +57,12 @@ struct Work {
 
     template <class T>
     __device__ __forceinline__ Rows<T> keys(T* packed) const {
-        return part(packed, heads + key_value_head);
+        return part(packed, heads + key_value_head());
     }
 
     template <class T>
     __device__ __forceinline__ Rows<T> values(T* packed) const {
-        return part(packed, heads + key_value_heads + key_value_head);
+        return part(packed, heads + key_value_heads + key_value_head());
     }
 
     // Of a tensor [rows, heads * head_size]: result and its gradient.
@@ -80,7 +85,7 @@ private:
     }
 };
 
-// The query heads that share a key/value head, as rows of one tile: row r is head r % group at position r / group.
+// Query heads of one key/value head as rows of one tile: row r is head r % group at position r / group.
 struct PackedRows {
     int position;  // of the first row
     unsigned phase;

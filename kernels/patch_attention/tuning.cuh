@@ -9,8 +9,7 @@
 // and the 1,280 multiply-adds a clock that mma.sync reaches on an H100 (62 % of 989 TFLOP/s), 16 rows ask for 160 bytes
 // a clock and 32 rows for 80. So 32 it is wherever the accumulators leave the registers for it.
 //
-// To be timed on hardware, all of them without spills: forward(128) {8, 1, 16, 64, 2}; backward_key(64)
-// {8, 1, 16, 64, 2, true, true, 2}; 128 keys in forward(16) and forward(32).
+// Where only hardware can tell, there is a second tile of 8 warps (`wide`), and the host takes what is faster on its GPU.
 
 #pragma once
 
@@ -49,6 +48,11 @@ constexpr __host__ __device__ RowTile forward_tile(int d) {
     return d <= 64 ? RowTile{4, 2, 32, 64, 3, 0} : RowTile{4, 2, 32, 32, 3, 0};
 }
 
+// For 64 and 128.
+constexpr __host__ __device__ RowTile wide_forward_tile(int d) {
+    return d <= 64 ? RowTile{8, 1, 16, 64, 3, 0} : RowTile{8, 1, 16, 64, 2, 0};
+}
+
 // Shared memory: queries, gradients of the output, then stages of keys and values.
 constexpr __host__ __device__ RowTile backward_query_tile(int d) {
     return d <= 64 ? RowTile{4, 2, 32, 64, 2, 1} : RowTile{8, 1, 16, 32, 2, 1};
@@ -58,8 +62,11 @@ constexpr __host__ __device__ RowTile backward_query_tile(int d) {
 constexpr __host__ __device__ KeyTile backward_key_tile(int d) {
     return d <= 32   ? KeyTile{4, 2, 32, 64, 2, true, true, 1}
            : d <= 64 ? KeyTile{4, 2, 32, 64, 2, true, false, 1}
-                     : KeyTile{8, 1, 16, 32, 2, true, true, 2};
+                     : KeyTile{8, 1, 16, 32, 2, true, true, 1};
 }
+
+// For 64.
+constexpr __host__ __device__ KeyTile wide_backward_key_tile(int) { return KeyTile{8, 1, 16, 64, 2, true, true, 2}; }
 
 // Float32, without tensor cores: 16 x 8 threads, each with `rows_per_thread` rows of the block's and an eighth of the
 // `passing` ones.

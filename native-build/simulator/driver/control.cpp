@@ -32,7 +32,8 @@ API int simulatorSet(const char* name, const char* value) {
         "MEGABYTE4J_SIMULATOR_DEVICES", "MEGABYTE4J_SIMULATOR_COMPUTE_CAPABILITY",
         "MEGABYTE4J_SIMULATOR_DRIVER_VERSION", "MEGABYTE4J_SIMULATOR_MULTIPROCESSORS",
         "MEGABYTE4J_SIMULATOR_MEMORY", "MEGABYTE4J_SIMULATOR_FAIL",
-        "MEGABYTE4J_SIMULATOR_SCHEDULE", "MEGABYTE4J_SIMULATOR_THREADS"};
+        "MEGABYTE4J_SIMULATOR_SCHEDULE", "MEGABYTE4J_SIMULATOR_THREADS",
+        "MEGABYTE4J_SIMULATOR_COMPUTE"};
     for (const char* known : KNOWN) {
         if (name == nullptr || std::strcmp(name, known) != 0) continue;
         Lock held(state().lock);

@@ -5,6 +5,7 @@
 #include <memory>
 #include <vector>
 
+#include "../emulation/cluster.h"
 #include "module.h"
 #include "stream.h"
 
@@ -64,6 +65,49 @@ CUresult check_shape(CUfunction f, const emulation::LaunchShape& shape) {
     return shape.dynamic_shared + f->entry.static_shared > limit ? INVALID_VALUE : SUCCESS;
 }
 
+int blocks_per_multiprocessor(CUfunction f, int threads, size_t dynamic_shared) {
+    if (threads > f->entry.max_threads || dynamic_shared > static_cast<size_t>(f->max_dynamic_shared)) return 0;
+    int warps = (threads + 31) / 32;
+    size_t shared = dynamic_shared + f->entry.static_shared + RESERVED_SHARED;
+    int by_shared = static_cast<int>(SHARED_PER_MULTIPROCESSOR / shared);
+    return std::min({BLOCKS_PER_MULTIPROCESSOR, THREADS_PER_MULTIPROCESSOR / 32 / warps, by_shared});
+}
+
+// Clusters that can run at the same time; 0 if the device is too small for one.
+int active_clusters(CUfunction f, const emulation::LaunchShape& shape) {
+    int threads = static_cast<int>(shape.block.x * shape.block.y * shape.block.z);
+    int blocks = device().multiprocessors * blocks_per_multiprocessor(f, threads, shape.dynamic_shared);
+    return blocks / static_cast<int>(shape.cluster);
+}
+
+CUresult check_cluster(CUfunction f, const emulation::LaunchShape& shape) {
+    if (shape.cluster == 1) return SUCCESS;
+    unsigned most = f->large_clusters ? emulation::MOST_BLOCKS_OF_CLUSTER : 8;
+    if (shape.cluster > most || shape.grid.x % shape.cluster != 0 || device().major < 9) return INVALID_CLUSTER_SIZE;
+    return active_clusters(f, shape) == 0 ? LAUNCH_OUT_OF_RESOURCES : SUCCESS;
+}
+
+// CUlaunchAttribute: an id, padded to 8 bytes, and a value of 64 bytes. Most are hints (priority, programmatic launch).
+CUresult shape_of(const CUlaunchConfig* c, emulation::LaunchShape* shape) {
+    constexpr int COOPERATIVE = 2;
+    constexpr int CLUSTER_DIMENSION = 4;
+    if (c == nullptr || (c->numAttrs > 0 && c->attrs == nullptr)) return INVALID_VALUE;
+    *shape = {{c->gridDimX, c->gridDimY, c->gridDimZ}, {c->blockDimX, c->blockDimY, c->blockDimZ}, c->sharedMemBytes};
+    for (unsigned i = 0; i < c->numAttrs; i++) {
+        const char* attribute = static_cast<const char*>(c->attrs) + 72 * i;
+        int id;
+        unsigned value[3];
+        std::memcpy(&id, attribute, sizeof id);
+        std::memcpy(value, attribute + 8, sizeof value);
+        if (id == COOPERATIVE && value[0] != 0) return NOT_SUPPORTED;
+        if (id != CLUSTER_DIMENSION) continue;
+        if (value[0] < 1) return INVALID_VALUE;
+        if (value[1] != 1 || value[2] != 1) return NOT_SUPPORTED;
+        shape->cluster = value[0];
+    }
+    return SUCCESS;
+}
+
 // A failure may be injected for all kernels, or by name.
 CUresult injected_fault(const char* kernel) {
     Lock held(state().lock);
@@ -75,6 +119,7 @@ CUresult launch(CUfunction f, const emulation::LaunchShape& shape, CUstream hand
     CUstream stream = stream_of(handle);
     if (stream == nullptr || !exists(f)) return INVALID_HANDLE;
     CUresult refused = check_shape(f, shape);
+    if (refused == SUCCESS) refused = check_cluster(f, shape);
     if (refused != SUCCESS) return refused;
     const auto& sizes = f->entry.parameter_sizes;
     std::shared_ptr<Arguments> arguments;
@@ -90,19 +135,11 @@ CUresult launch(CUfunction f, const emulation::LaunchShape& shape, CUstream hand
     const emulation::Kernel* kernel = f->kernel;
     return enqueue(stream, NODE_KERNEL, [=] {
         CUresult fault = injected_fault(kernel->name);
-        if (fault != SUCCESS) return fault;
+        if (fault != SUCCESS || !computes()) return fault;
         emulation::Outcome outcome = emulation::run(*kernel, shape, arguments->pointers.data());
         if (outcome.code != 0) complain(outcome.message);
         return static_cast<CUresult>(outcome.code);
     });
-}
-
-int blocks_per_multiprocessor(CUfunction f, int threads, size_t dynamic_shared) {
-    if (threads > f->entry.max_threads || dynamic_shared > static_cast<size_t>(f->max_dynamic_shared)) return 0;
-    int warps = (threads + 31) / 32;
-    size_t shared = dynamic_shared + f->entry.static_shared + RESERVED_SHARED;
-    int by_shared = static_cast<int>(SHARED_PER_MULTIPROCESSOR / shared);
-    return std::min({BLOCKS_PER_MULTIPROCESSOR, THREADS_PER_MULTIPROCESSOR / 32 / warps, by_shared});
 }
 
 CUresult occupancy(int* blocks, CUfunction f, int threads, size_t dynamic_shared) {
@@ -122,26 +159,23 @@ API CUresult cuLaunchKernel(CUfunction f, unsigned grid_x, unsigned grid_y, unsi
     });
 }
 
-// Attributes are hints (priority, programmatic launch) or ask for clusters, which are not simulated.
 API CUresult cuLaunchKernelEx(const CUlaunchConfig* c, CUfunction f, void** parameters, void** extra) {
     return enter("cuLaunchKernelEx", [&](Lock&) {
-        if (c == nullptr || (c->numAttrs > 0 && c->attrs == nullptr)) return INVALID_VALUE;
-        emulation::LaunchShape shape = {{c->gridDimX, c->gridDimY, c->gridDimZ},
-                                        {c->blockDimX, c->blockDimY, c->blockDimZ},
-                                        c->sharedMemBytes};
-        // CUlaunchAttribute: an id, padded to 8 bytes, and a value of 64 bytes.
-        constexpr int CLUSTER_DIMENSION = 4;
-        constexpr int COOPERATIVE = 2;
-        for (unsigned i = 0; i < c->numAttrs; i++) {
-            const char* attribute = static_cast<const char*>(c->attrs) + 72 * i;
-            int id;
-            unsigned value[3];
-            std::memcpy(&id, attribute, sizeof id);
-            std::memcpy(value, attribute + 8, sizeof value);
-            if (id == CLUSTER_DIMENSION && (value[0] > 1 || value[1] > 1 || value[2] > 1)) return NOT_SUPPORTED;
-            if (id == COOPERATIVE && value[0] != 0) return NOT_SUPPORTED;
-        }
-        return launch(f, shape, c->hStream, parameters, extra);
+        emulation::LaunchShape shape;
+        CUresult refused = shape_of(c, &shape);
+        return refused != SUCCESS ? refused : launch(f, shape, c->hStream, parameters, extra);
+    });
+}
+
+API CUresult cuOccupancyMaxActiveClusters(int* clusters, CUfunction f, const CUlaunchConfig* c) {
+    return enter("cuOccupancyMaxActiveClusters", [&](Lock&) {
+        emulation::LaunchShape shape;
+        CUresult refused = clusters == nullptr ? INVALID_VALUE : shape_of(c, &shape);
+        if (refused != SUCCESS) return refused;
+        if (!exists(f)) return INVALID_HANDLE;
+        refused = check_cluster(f, shape);
+        *clusters = refused == SUCCESS ? active_clusters(f, shape) : 0;
+        return refused == LAUNCH_OUT_OF_RESOURCES ? SUCCESS : refused;
     });
 }
 

@@ -57,7 +57,7 @@ CUresult bind(const PtxEntry& entry, CUmodule module, std::string* log) {
         return fail(INVALID_IMAGE, different, log);
     }
     module->functions.push_back(
-        std::make_unique<CUfunc_st>(CUfunc_st{kernel, entry, module, DEFAULT_SHARED}));
+        std::make_unique<CUfunc_st>(CUfunc_st{kernel, entry, module, DEFAULT_SHARED, false}));
     return SUCCESS;
 }
 
@@ -245,6 +245,7 @@ API CUresult cuFuncGetAttribute(int* value, int which, CUfunction function) {
             case 6: *value = 10 * d.major + d.minor; break;          // BINARY_VERSION
             case 8: *value = function->max_dynamic_shared; break;
             case 9: *value = -1; break;                              // PREFERRED_SHARED_MEMORY_CARVEOUT
+            case 14: *value = function->large_clusters; break;       // NON_PORTABLE_CLUSTER_SIZE_ALLOWED
             default:
                 if (which < 0 || which > 15) return INVALID_VALUE;
                 *value = 0;
@@ -257,6 +258,11 @@ API CUresult cuFuncSetAttribute(CUfunction function, int which, int value) {
     return enter("cuFuncSetAttribute", [&](Lock&) {
         if (!exists(function)) return INVALID_HANDLE;
         if (which == 9) return value >= -1 && value <= 100 ? SUCCESS : INVALID_VALUE;
+        if (which == 14) {
+            if (value != 0 && value != 1) return INVALID_VALUE;
+            function->large_clusters = value == 1;
+            return SUCCESS;
+        }
         if (which != 8) return INVALID_VALUE;
         if (value < 0 || static_cast<size_t>(value) + function->entry.static_shared > OPT_IN_SHARED) {
             return INVALID_VALUE;

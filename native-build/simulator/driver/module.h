@@ -15,6 +15,7 @@ struct CUfunc_st {
     driver::PtxEntry entry;
     CUmodule module;
     int max_dynamic_shared;    // that a launch may ask for
+    bool large_clusters;       // whether they may have more than 8 blocks
 };
 
 struct CUmod_st {

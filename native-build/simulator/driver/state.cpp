@@ -53,6 +53,8 @@ void read_failures() {
 
 }  // namespace
 
+bool computes() { return emulation::setting("MEGABYTE4J_SIMULATOR_COMPUTE") != "off"; }
+
 State& state() {
     static auto* state = new State();
     return *state;

@@ -56,6 +56,9 @@ CUresult enter(const char* entry, Body body) {
     return enter(entry, Needs::CONTEXT, body);
 }
 
+// Whether work computes: with MEGABYTE4J_SIMULATOR_COMPUTE=off kernels and libraries' work end at once.
+bool computes();
+
 // Whether a failure of `entry` is injected now; counts one call of it.
 CUresult injected(const char* entry);
 

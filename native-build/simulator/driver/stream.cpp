@@ -306,7 +306,7 @@ API CUresult simulatorEnqueue(CUstream handle, void (*function)(void* data), voi
         CUstream stream = stream_of(handle);
         if (stream == nullptr) return INVALID_HANDLE;
         return enqueue(stream, NODE_KERNEL, [function, owned] {
-            function(owned.get());
+            if (computes()) function(owned.get());
             return SUCCESS;
         });
     });

@@ -6,6 +6,7 @@
 #include <cstring>
 #include <new>
 
+#include "cluster.h"
 #include "sanitizer.h"
 #include "static_shared.h"
 #include "thread_state.h"
@@ -58,13 +59,17 @@ void end_thread() {
 }
 
 Outcome BlockRunner::run(const Kernel& of, void* const* with, const LaunchShape& shape, uint3 index,
-                         const Schedule& schedule, uint64_t block_number) {
+                         const Schedule& schedule, uint64_t block_number, Cluster* with_others, unsigned rank) {
     kernel = &of;
     arguments = with;
     outcome = {};
     random_order = schedule.random;
     random = Random(schedule.seed ^ block_number * 0xd1342543de82ef95u);
+    cluster = with_others;
     prepare(shape, index);
+    block.cluster_rank = rank;
+    block.cluster_size = shape.cluster;
+    if (cluster != nullptr && !cluster->enter(rank, static_cast<char*>(block.dynamic_shared))) return outcome;
 
     Fiber* first = next();
     start(*first);
@@ -80,13 +85,14 @@ Outcome BlockRunner::run(const Kernel& of, void* const* with, const LaunchShape&
         allow_access(fibers[i].stack.bottom, fibers[i].stack.size);
         give_back_stack(fibers[i]);
     }
+    if (cluster != nullptr) cluster->leave(rank, outcome);
     return outcome;
 }
 
 void BlockRunner::prepare(const LaunchShape& shape, uint3 index) {
     size_t bytes = rounded(shape.dynamic_shared, 16);
     char* dynamic = dynamic_region + dynamic_capacity - bytes;    // so that it ends where access ends
-    block = {index, shape.block, shape.grid, dynamic};
+    block = {index, shape.block, shape.grid, dynamic, 0, 1};
     find_static_shared(*kernel, &static_shared, &static_shared_size);
     if (dynamic_size != shape.dynamic_shared) {
         dynamic_size = shape.dynamic_shared;
@@ -99,6 +105,7 @@ void BlockRunner::prepare(const LaunchShape& shape, uint3 index) {
     threads = static_cast<int>(shape.block.x * shape.block.y * shape.block.z);
     live = threads;
     at_barrier = 0;
+    at_cluster = 0;
     barrier_votes = 0;
     uint3 at = {0, 0, 0};
     for (int i = 0; i < threads; i++) {
@@ -107,6 +114,7 @@ void BlockRunner::prepare(const LaunchShape& shape, uint3 index) {
         fiber.block = &block;
         fiber.lane = i % LANES;
         fiber.warp = &warps[i / LANES];
+        fiber.arrived = false;
         fiber.copies.clear();
         fiber.copy_groups.clear();
         fiber.uncommitted = 0;
@@ -125,6 +133,7 @@ void BlockRunner::prepare(const LaunchShape& shape, uint3 index) {
         warps[i].live = all;
         warps[i].ready = all;
         warps[i].at_barrier = 0;
+        warps[i].at_cluster = 0;
         warps[i].gatherings = 0;
     }
     ready_warps = count == 32 ? ~0u : (1u << count) - 1;
@@ -257,6 +266,7 @@ Fiber* BlockRunner::finish(Fiber& self) {
         if (g.arrived == (g.mask & warp.live)) complete(warp, i--);
     }
     if (at_barrier > 0 && at_barrier == live) release_barrier();
+    if (at_cluster > 0 && at_cluster == live) pass_cluster_barrier();
     Fiber* to = next();
     if (to == nullptr && live > 0) deadlock();
     return to;

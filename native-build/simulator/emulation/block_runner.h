@@ -12,6 +12,7 @@
 
 namespace emulation {
 
+class Cluster;
 struct Fiber;
 
 constexpr int MAX_THREADS = 1024;
@@ -49,6 +50,7 @@ struct Warp {
     unsigned live;     // lanes that exist and have not exited
     unsigned ready;    // lanes that could go on, without the one that runs
     unsigned at_barrier;
+    unsigned at_cluster;
     int gatherings;
     Gathering gathering[LANES];
     void* payload[LANES];
@@ -67,6 +69,7 @@ struct Fiber : Thread {
     void* fake_stack;
     Place waits;
     unsigned waits_mask;
+    bool arrived;        // at the cluster's barrier
     std::vector<AsyncCopy> copies;       // not yet performed, oldest first
     std::vector<size_t> copy_groups;     // how many of them belong to each committed group, oldest first
     size_t uncommitted;
@@ -78,13 +81,16 @@ public:
     ~BlockRunner();
     BlockRunner(const BlockRunner&) = delete;
 
-    // Runs a block to its end or its fault.
+    // Runs a block to its end or its fault; `cluster` is what it is the block `rank` of, or null.
     Outcome run(const Kernel& kernel, void* const* arguments, const LaunchShape& shape, uint3 index,
-                const Schedule& schedule, uint64_t block_number);
+                const Schedule& schedule, uint64_t block_number, Cluster* cluster, unsigned rank);
 
     // What threads call, through the functions of the same names in emulation/thread.h.
     void collective(Fiber& self, unsigned mask, const Operation& operation, void* payload, int line, const char* file);
     int barrier(Fiber& self, bool predicate, int line, const char* file);
+    void cluster_arrive(Fiber& self, int line, const char* file);
+    void cluster_wait(Fiber& self, int line, const char* file);
+    void* in_cluster(Fiber& self, const void* shared, size_t bytes, unsigned rank, const char* what);
     void copy_16(Fiber& self, void* shared, const void* global);
     void wait_for_copies(Fiber& self, size_t groups_left);
     bool is_shared(const void* address, size_t bytes) const;
@@ -109,6 +115,7 @@ private:
     void give_back_stack(Fiber& fiber);
     Fiber* finish(Fiber& self);
     void release_barrier();
+    void pass_cluster_barrier();
     void complete(Warp& warp, int which);
     [[noreturn]] void deadlock();
     [[noreturn]] void leave();
@@ -134,6 +141,9 @@ private:
     int barrier_votes = 0;
     int barrier_result = 0;
     Place barrier_place;
+
+    Cluster* cluster = nullptr;
+    int at_cluster = 0;
 
     std::vector<Stack> stacks;    // free ones
     size_t stacks_made = 0;

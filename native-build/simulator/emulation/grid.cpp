@@ -1,5 +1,6 @@
 // Kernels by name, and grids: blocks spread over a few operating-system threads.
 
+#include <algorithm>
 #include <atomic>
 #include <condition_variable>
 #include <cstdio>
@@ -10,6 +11,7 @@
 #include <thread>
 
 #include "block_runner.h"
+#include "cluster.h"
 #include "settings.h"
 
 namespace emulation {
@@ -25,31 +27,48 @@ struct Grid {
     const LaunchShape& shape;
     void* const* arguments;
     Schedule schedule;
-    uint64_t blocks;
+    uint64_t clusters;
     uint64_t offset;                       // where random order begins
     std::atomic<uint64_t> next{0};
     std::atomic<bool> failed{false};
     Outcome outcome{};                     // of the first block that failed; guarded by lock
     std::mutex lock{};
 
-    // Blocks till there are no more. Random order only turns them around: what blocks do to each other is not what
-    // barriers inside a block are for.
+    // Clusters, most of them of one block, till there are no more. Random order only turns them around: what blocks do
+    // to each other is not what barriers inside a block are for.
     void work() {
-        BlockRunner& runner = *BlockRunner::of_this_thread();
         for (;;) {
             uint64_t number = next.fetch_add(1, std::memory_order_relaxed);
-            if (number >= blocks || failed.load(std::memory_order_relaxed)) return;
-            if (schedule.random) number = blocks - 1 - (number + offset) % blocks;
-            uint3 index = {static_cast<unsigned>(number % shape.grid.x),
-                           static_cast<unsigned>(number / shape.grid.x % shape.grid.y),
-                           static_cast<unsigned>(number / shape.grid.x / shape.grid.y)};
-            Outcome of_block = runner.run(kernel, arguments, shape, index, schedule, number);
-            if (of_block.code != 0) {
+            if (number >= clusters || failed.load(std::memory_order_relaxed)) return;
+            if (schedule.random) number = clusters - 1 - (number + offset) % clusters;
+            Outcome ended = shape.cluster > 1 ? run_cluster(number) : run_block(number, nullptr, 0);
+            if (ended.code != 0) {
                 std::lock_guard<std::mutex> guard(lock);
-                if (outcome.code == 0) outcome = of_block;
+                if (outcome.code == 0) outcome = ended;
                 failed = true;
             }
         }
+    }
+
+    Outcome run_block(uint64_t number, Cluster* cluster, unsigned rank) const {
+        uint3 index = {static_cast<unsigned>(number % shape.grid.x),
+                       static_cast<unsigned>(number / shape.grid.x % shape.grid.y),
+                       static_cast<unsigned>(number / shape.grid.x / shape.grid.y)};
+        return BlockRunner::of_this_thread()->run(kernel, arguments, shape, index, schedule, number, cluster, rank);
+    }
+
+    // The grid is whole clusters along x.
+    Outcome run_cluster(uint64_t number) {
+        struct Work {
+            Grid& grid;
+            Cluster cluster;
+            uint64_t first;
+        } work = {*this, {shape.cluster, schedule, number}, number * shape.cluster};
+        run_members(shape.cluster, [](void* context, unsigned rank) {
+            Work& of = *static_cast<Work*>(context);
+            of.grid.run_block(of.first + rank, &of.cluster, rank);
+        }, &work);
+        return work.cluster.outcome();
     }
 };
 
@@ -149,9 +168,13 @@ Outcome run(const Kernel& kernel, const LaunchShape& shape, void* const* argumen
 
     uint64_t blocks = static_cast<uint64_t>(shape.grid.x) * shape.grid.y * shape.grid.z;
     Schedule schedule = Schedule::configured();
-    Grid grid{kernel, shape, arguments, schedule, blocks, blocks == 0 ? 0 : Random(schedule.seed).next() % blocks};
+    uint64_t clusters = blocks / shape.cluster;
+    Grid grid{kernel, shape, arguments, schedule, clusters,
+              clusters == 0 ? 0 : Random(schedule.seed).next() % clusters};
     auto threads = static_cast<uint64_t>(configured_threads());
-    if (threads > blocks) threads = blocks;
+    if (threads > clusters) threads = clusters;
+    // Not many more stacks at a time than the largest cluster needs: a process may have only so many mappings.
+    if (shape.cluster > 1) threads = std::min<uint64_t>(threads, MOST_BLOCKS_OF_CLUSTER / shape.cluster);
     if (threads > 1) {
         static auto* helpers = new Helpers();    // never destroyed: its threads run until the process ends
         helpers->run(grid, static_cast<int>(threads) - 1);
@@ -196,6 +219,9 @@ void run_checked(const Kernel& kernel, const LaunchShape& shape, void* const* ar
     uint64_t threads = static_cast<uint64_t>(shape.block.x) * shape.block.y * shape.block.z;
     if (threads < 1 || threads > MAX_THREADS) throw LaunchError(name + ": a block of " + std::to_string(threads));
     if (shape.dynamic_shared > MAX_DYNAMIC_SHARED) throw LaunchError(name + ": too much dynamic shared memory");
+    if (shape.cluster < 1 || shape.cluster > MOST_BLOCKS_OF_CLUSTER || shape.grid.x % shape.cluster != 0) {
+        throw LaunchError(name + ": clusters of " + std::to_string(shape.cluster) + " blocks");
+    }
     Outcome outcome = run(kernel, shape, arguments);
     if (outcome.code != 0) throw LaunchError(outcome.message);
 }

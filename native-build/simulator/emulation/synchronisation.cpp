@@ -4,6 +4,7 @@
 #include <map>
 
 #include "block_runner.h"
+#include "cluster.h"
 #include "thread_state.h"
 
 namespace emulation {
@@ -108,6 +109,66 @@ void BlockRunner::release_barrier() {
     at_barrier = 0;
     barrier_result = barrier_votes;
     barrier_votes = 0;
+}
+
+void cluster_arrive(int line, const char* file) { runner_of_thread->cluster_arrive(self(), line, file); }
+
+void BlockRunner::cluster_arrive(Fiber& self, int line, const char* file) {
+    if (self.arrived) {
+        fail(LAUNCH_FAILED, "thread " + text(self.index) + " has come to " +
+                                    Place{"cluster_arrive", file, line}.text() + " again before it has waited");
+    }
+    self.arrived = true;
+}
+
+void cluster_wait(int line, const char* file) { runner_of_thread->cluster_wait(self(), line, file); }
+
+void BlockRunner::cluster_wait(Fiber& self, int line, const char* file) {
+    Place place = {"cluster_wait", file, line};
+    if (!self.arrived) fail(LAUNCH_FAILED, "thread " + text(self.index) + " waits at " + place.text() + " without arriving");
+    self.arrived = false;
+    self.warp->at_cluster |= 1u << self.lane;
+    at_cluster++;
+    if (at_cluster == live) {
+        pass_cluster_barrier();
+        go_on(self);
+    } else {
+        wait(self, place, 0);
+    }
+}
+
+// All threads of the block wait: it is the other blocks' turn.
+void BlockRunner::pass_cluster_barrier() {
+    if (cluster != nullptr && !cluster->wait(block.cluster_rank)) leave();    // another block says why
+    int count = (threads + LANES - 1) / LANES;
+    for (int i = 0; i < count; i++) {
+        make_ready(warps[i], warps[i].at_cluster);
+        warps[i].at_cluster = 0;
+    }
+    at_cluster = 0;
+}
+
+void* in_cluster(const void* shared, size_t bytes, unsigned rank, const char* what) {
+    return runner_of_thread->in_cluster(self(), shared, bytes, rank, what);
+}
+
+void* BlockRunner::in_cluster(Fiber& self, const void* shared, size_t bytes, unsigned rank, const char* what) {
+    auto* at = static_cast<const char*>(shared);
+    auto* own = static_cast<char*>(block.dynamic_shared);
+    std::string who = "thread " + text(self.index) + ": " + what + " ";
+    if (at < own || at + bytes > own + dynamic_size) {
+        fail(ILLEGAL_ADDRESS, who + "of an address that is not in dynamic shared memory");
+    }
+    if (rank >= block.cluster_size) {
+        fail(ILLEGAL_ADDRESS, who + "to block " + std::to_string(rank) + " of a cluster of " +
+                                      std::to_string(block.cluster_size));
+    }
+    char* other = cluster == nullptr ? own : cluster->shared_of(rank);
+    if (other == nullptr) {
+        fail(ILLEGAL_ADDRESS, who + "to block " + std::to_string(rank) + " of the cluster, which has not begun or has "
+                                    "ended: a barrier of the cluster must stand between");
+    }
+    return other + (at - own);
 }
 
 // Nobody can go on: says who waits where.

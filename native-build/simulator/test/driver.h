@@ -68,6 +68,7 @@ CUresult cuLaunchKernel(CUfunction, unsigned, unsigned, unsigned, unsigned, unsi
                         void**, void**);
 CUresult cuLaunchKernelEx(const CUlaunchConfig*, CUfunction, void**, void**);
 CUresult cuOccupancyMaxActiveBlocksPerMultiprocessor(int*, CUfunction, int, size_t);
+CUresult cuOccupancyMaxActiveClusters(int*, CUfunction, const CUlaunchConfig*);
 CUresult cuGetErrorName(int, const char**);
 CUresult cuGetErrorString(int, const char**);
 CUresult cuGetProcAddress_v2(const char*, void**, int, unsigned long long, int*);

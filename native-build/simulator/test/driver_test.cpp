@@ -432,6 +432,49 @@ TEST(launchesKeepTheLimitsOfTheDevice) {
     CHECK_RESULT(launch(reinterpret_cast<CUfunction>(&context), 1, 1, 0), INVALID_HANDLE);
 }
 
+TEST(clustersHaveTheLimitsOfADevice) {
+    Context context;
+    CUfunction f = test::function("test_nothing", {});
+    struct {
+        int id;
+        int padding;
+        unsigned value[16];
+    } attribute = {4, 0, {1, 1, 1}};
+    static_assert(sizeof attribute == 72, "as in cuda.h");
+    CUlaunchConfig config = {1, 1, 1, 32, 1, 1, 0, nullptr, &attribute, 1};
+    auto launch = [&](unsigned grid, unsigned cluster, unsigned shared) {
+        config.gridDimX = grid;
+        config.sharedMemBytes = shared;
+        attribute.value[0] = cluster;
+        return cuLaunchKernelEx(&config, f, nullptr, nullptr);
+    };
+    auto active = [&](unsigned cluster, unsigned shared) {
+        config.gridDimX = cluster;
+        config.sharedMemBytes = shared;
+        attribute.value[0] = cluster;
+        int clusters = -1;
+        CHECK_OK(cuOccupancyMaxActiveClusters(&clusters, f, &config));
+        return clusters;
+    };
+    CHECK_OK(launch(16, 8, 0));
+    CHECK_RESULT(launch(12, 8, 0), INVALID_CLUSTER_SIZE);
+    CHECK_RESULT(launch(16, 16, 0), INVALID_CLUSTER_SIZE);
+    CHECK_RESULT(launch(16, 0, 0), INVALID_VALUE);
+    CHECK_OK(cuFuncSetAttribute(f, 14, 1));
+    CHECK_OK(launch(16, 16, 0));
+    CHECK_RESULT(launch(17, 17, 0), INVALID_CLUSTER_SIZE);
+    // Four multiprocessors, each of which has room for one block with so much shared memory.
+    CHECK_OK(cuFuncSetAttribute(f, 8, 232448));
+    CHECK_EQUAL(active(2, 200000), 2);
+    CHECK_EQUAL(active(4, 200000), 1);
+    CHECK_EQUAL(active(8, 200000), 0);
+    CHECK_RESULT(launch(8, 8, 200000), LAUNCH_OUT_OF_RESOURCES);
+    CHECK_OK(launch(8, 4, 200000));
+    CHECK_OK(cuCtxSynchronize());
+    Setting older("MEGABYTE4J_SIMULATOR_COMPUTE_CAPABILITY", "8.0");
+    CHECK_RESULT(launch(2, 2, 0), INVALID_CLUSTER_SIZE);
+}
+
 TEST(aFaultStaysUntilTheContextEnds) {
     {
         Context context;

@@ -29,6 +29,7 @@ struct LaunchShape {
     dim3 grid;
     dim3 block;
     size_t dynamic_shared;
+    unsigned cluster = 1;    // blocks that run together, neighbours along x
 };
 
 // CUresult codes that a kernel can end with, and what happened.
@@ -84,15 +85,19 @@ void launch(const char* name, dim3 grid, dim3 block, size_t dynamic_shared, A...
 }
 
 template <class... P, class... A>
-void launch(void (*kernel)(P...), dim3 grid, dim3 block, size_t dynamic_shared, A... values) {
+void launch(void (*kernel)(P...), const LaunchShape& shape, A... values) {
     std::tuple<P...> converted(static_cast<P>(values)...);
     std::apply(
         [&](P&... parameters) {
             void* arguments[] = {const_cast<std::remove_const_t<P>*>(&parameters)..., nullptr};
-            run_checked(kernel_of(reinterpret_cast<void (*)()>(kernel)), {grid, block, dynamic_shared}, arguments,
-                        {sizeof(P)...});
+            run_checked(kernel_of(reinterpret_cast<void (*)()>(kernel)), shape, arguments, {sizeof(P)...});
         },
         converted);
+}
+
+template <class... P, class... A>
+void launch(void (*kernel)(P...), dim3 grid, dim3 block, size_t dynamic_shared, A... values) {
+    launch(kernel, LaunchShape{grid, block, dynamic_shared}, values...);
 }
 
 }  // namespace emulation

@@ -41,6 +41,8 @@ struct Block {
     dim3 size;
     dim3 grid;
     void* dynamic_shared;
+    unsigned cluster_rank;
+    unsigned cluster_size;
 };
 
 struct Thread {
@@ -63,6 +65,13 @@ void collective(unsigned mask, const Operation& operation, void* payload, int li
 
 // Returns how many threads of the block came with `predicate`.
 int barrier(bool predicate, int line, const char* file);
+
+// A cluster's barrier: every thread arrives, and later waits until all threads of all its blocks have arrived.
+void cluster_arrive(int line, const char* file);
+void cluster_wait(int line, const char* file);
+
+// Where `shared`, in this block's dynamic shared memory, is in that of another block of the cluster.
+void* in_cluster(const void* shared, size_t bytes, unsigned rank, const char* what);
 
 void async_copy_16(void* shared, const void* global, bool valid);
 void async_commit();

@@ -39,7 +39,7 @@ class LayeringTest {
             .whereLayer("checkpoint").mayOnlyAccessLayers("model", "backend", "tensor")
             .whereLayer("data").mayOnlyAccessLayers("checkpoint", "tensor")
             .whereLayer("train").mayOnlyAccessLayers("data", "checkpoint", "model", "backend", "tensor")
-            .whereLayer("generate").mayOnlyAccessLayers("model", "backend", "tensor")
+            .whereLayer("generate").mayOnlyAccessLayers("checkpoint", "model", "backend", "tensor")
             .whereLayer("verify").mayOnlyAccessLayers("train", "generate", "data", "checkpoint", "model", "backend",
                     "tensor")
             .whereLayer("cli").mayNotBeAccessedByAnyLayer()

@@ -1,6 +1,7 @@
 package org.megabyte4j.backend;
 
 import java.lang.foreign.MemorySegment;
+import java.util.Map;
 import java.util.function.Consumer;
 import org.megabyte4j.MegabyteException;
 import org.megabyte4j.tensor.DType;
@@ -28,6 +29,19 @@ public interface Backend extends AutoCloseable {
     /** One line about the device and the libraries in use, for {@code info} and benchmark reports. */
     String description();
 
+    /** Bytes of the device's memory, and how many of them are taken, by whomever; null where that is the host's. */
+    default MemoryUse memoryUse() {
+        return null;
+    }
+
+    /** Memory of a device, in bytes. */
+    record MemoryUse(long taken, long total) { }
+
+    /** What there was to choose for the programs that were allocated, and what was taken; for reports. */
+    default Map<String, String> choices() {
+        return Map.of();
+    }
+
     /** Whether a model's weights and activations can be of this type here. */
     default boolean supports(DType dtype) {
         return dtype == DType.F32;
@@ -47,6 +61,28 @@ public interface Backend extends AutoCloseable {
         if (!supports(dtype)) {
             throw new MegabyteException("the device " + name() + " cannot compute in " + dtype.label()
                     + "; use --dtype " + DType.F32.label() + ", or --device cuda");
+        }
+    }
+
+    /**
+     * Whether {@link Ops#linear} and {@link Ops#linearGelu} take a weight of one type where everything else is of
+     * another.
+     */
+    default boolean supports(DType dtype, DType weights) {
+        return weights == dtype;
+    }
+
+    /**
+     * Refuses a type that this device does not compute in, or does not read weights in.
+     *
+     * @throws MegabyteException that names what would work
+     */
+    default void require(DType dtype, DType weights) {
+        require(dtype);
+        if (!supports(dtype, weights)) {
+            throw new MegabyteException("the device " + name() + " cannot read weights in " + weights.label()
+                    + " for a model that computes in " + dtype.label() + "; use --weights " + dtype.label()
+                    + (supports(weights) ? ", or --dtype " + weights.label() : ""));
         }
     }
 
@@ -83,6 +119,16 @@ public interface Backend extends AutoCloseable {
         return false;
     }
 
+    /**
+     * Whether {@link Ops#decodePatch} computes this model, at one go and faster than operation by operation.
+     *
+     * @param batch     sequences side by side
+     * @param patchSize bytes of a patch
+     */
+    default boolean decodesPatches(LocalModel model, long batch, int patchSize) {
+        return false;
+    }
+
     /** Waits until all enqueued work is done. */
     void synchronize();
 
@@ -102,6 +148,20 @@ public interface Backend extends AutoCloseable {
      */
     default Readback readback(Tensor... scalars) {
         return new ImmediateReadback(this, scalars);
+    }
+
+    /** Times work on this device. */
+    default Stopwatch stopwatch() {
+        return Stopwatch.ofTheHost();
+    }
+
+    /**
+     * Brings a small tensor to the host later than it is computed.
+     *
+     * @param ints I32
+     */
+    default IntReadback intReadback(Tensor ints) {
+        return new ImmediateIntReadback(this, ints);
     }
 
     @Override

@@ -1,5 +1,6 @@
 package org.megabyte4j.backend;
 
+import java.lang.foreign.MemorySegment;
 import org.megabyte4j.tensor.Tensor;
 
 /** Reads each copy when it is enqueued: for backends whose work is done when it is enqueued. */
@@ -7,6 +8,8 @@ final class ImmediateReadback implements Readback {
     private final Backend backend;
     private final Tensor[] scalars;
     private final float[][] kept;
+    private final float[] one = new float[1];
+    private final MemorySegment oneOnItsWay = MemorySegment.ofArray(one);
     private long enqueued;
 
     ImmediateReadback(Backend backend, Tensor... scalars) {
@@ -19,7 +22,8 @@ final class ImmediateReadback implements Readback {
     public long enqueue() {
         float[] values = kept[(int) (enqueued % KEPT)];
         for (int i = 0; i < scalars.length; i++) {
-            values[i] = backend.readFloats(scalars[i])[0];
+            backend.read(scalars[i], oneOnItsWay);
+            values[i] = one[0];
         }
         return enqueued++;
     }

@@ -47,7 +47,8 @@ public interface Ops {
      * {@code out = x W^T + bias + addend}.
      *
      * @param x      {@code [rows, in]}
-     * @param weight {@code [out, in]}
+     * @param weight {@code [out, in]}; where {@link Backend#supports(org.megabyte4j.tensor.DType,
+     *               org.megabyte4j.tensor.DType)} says so, of another dtype than the rest
      * @param bias   {@code [out]}, or null
      * @param addend {@code [rows, out]}, may be {@code out} itself, or null
      * @param out    {@code [rows, out]}
@@ -223,6 +224,34 @@ public interface Ops {
      */
     void sample(Tensor logits, Tensor settings, Tensor allowed, Tensor sequences, Tensor positions, Tensor forced,
             Tensor seen, Tensor chosen, Tensor faults);
+
+    /**
+     * The local model over a whole patch of B sequences: for each of its P bytes in turn the embedding of the byte
+     * before and what the global model says, all layers, the logits, and {@link #sample}, whose id the next byte sees.
+     * The same as {@link #embed}, {@link #layerNorm}, {@link #linear}, {@link #cachedAttention}, {@link #linearGelu}
+     * and {@link #sample} one after the other, up to the order of sums.
+     *
+     * <p>Only where {@link Backend#decodesPatches} says so.
+     *
+     * @param slices what the global model says about each byte, {@code [B * P, D]}
+     * @param logits F32 {@code [P, B, V]}
+     * @throws UnsupportedOperationException where the device has no such operation
+     */
+    default void decodePatch(LocalModel model, Tensor slices, PatchChoice choice, Tensor logits) {
+        throw new UnsupportedOperationException("this device decodes byte by byte");
+    }
+
+    /**
+     * Goes on to the next patch of each sequence, on the device: what this one's ids have become is what the next one
+     * sees, its indices are one patch further, and none of its ids is known. A sequence whose patch is the last that
+     * there is room for stays as it is.
+     *
+     * @param results      I32 {@code [P, 2, B]}: of each byte the ids, then the faults
+     * @param last         index of the last patch that there is room for
+     * @param seesPrevious whether the local model sees the byte before the patch; otherwise {@code previous} stays
+     * @param input        replaced
+     */
+    void nextPatch(Tensor results, int last, boolean seesPrevious, PatchInput input);
 
     // ---- loss -------------------------------------------------------------------------------------------------
 

@@ -45,6 +45,11 @@ public class ShapeChecks implements Ops {
         return tensor.dtype();
     }
 
+    /** Whether a weight can be BF16 where activations are F32. */
+    protected boolean widensWeights() {
+        return false;
+    }
+
     private static void matrix(String what, Tensor tensor) {
         if (tensor.rank() != 2) {
             throw new ShapeException(what + " is " + tensor + ", but a matrix is needed");
@@ -91,7 +96,8 @@ public class ShapeChecks implements Ops {
 
     @Override
     public void linear(Tensor x, Tensor weight, Tensor bias, Tensor addend, Tensor out) {
-        DType dtype = compute("linear's weight", weight);
+        DType dtype = weight.dtype() == BF16 && x.dtype() == F32 && widensWeights() ? F32
+                : compute("linear's weight", weight);
         matrix("linear's weight", weight);
         long rows = out.elements() / weight.rows();
         need("linear's x", x, dtype, rows * weight.columns());
@@ -274,6 +280,56 @@ public class ShapeChecks implements Ops {
         need("the seen ids", seen, I32, batch * Math.ceilDiv(logits.columns(), 32));
         need("the chosen ids", chosen, I32, batch);
         need("the faults", faults, I32, batch);
+    }
+
+    @Override
+    public void decodePatch(LocalModel model, Tensor slices, PatchChoice choice, Tensor logits) {
+        DType dtype = compute("the local model's table", model.table());
+        long batch = choice.previous().elements();
+        long patch = choice.forced().rows();
+        long dim = model.dim();
+        long vocabulary = model.vocabulary();
+        long width = (long) model.heads() * model.headSize();
+        for (LocalModel.Layer layer : model.layers()) {
+            need("a local layer's norm", layer.attentionNormWeight(), dtype, dim);
+            need("a local layer's norm", layer.attentionNormBias(), dtype, dim);
+            need("a local layer's qkv", layer.qkv(), dtype, (width + 2L * model.headSize()) * dim);
+            need("a local layer's out", layer.out(), dtype, dim * width);
+            need("a local layer's norm", layer.feedForwardNormWeight(), dtype, dim);
+            need("a local layer's norm", layer.feedForwardNormBias(), dtype, dim);
+            need("a local layer's expand", layer.expand(), dtype, 4 * dim * dim);
+            need("a local layer's expandBias", layer.expandBias(), dtype, 4 * dim);
+            need("a local layer's contract", layer.contract(), dtype, 4 * dim * dim);
+            need("a local layer's contractBias", layer.contractBias(), dtype, dim);
+        }
+        need("the head's weight", model.headWeight(), dtype, vocabulary * dim);
+        need("the head's bias", model.headBias(), dtype, vocabulary);
+        need("decodePatch's slices", slices, dtype, batch * patch * dim);
+        need("decodePatch's logits", logits, F32, patch * batch * vocabulary);
+        need("the previous ids", choice.previous(), I32, batch);
+        need("the results", choice.results(), I32, 2 * patch * batch);
+        need("the positions", choice.positions(), I32, patch * batch);
+        need("the forced ids", choice.forced(), I32, patch * batch);
+        sample(logits.part(0, batch, vocabulary), choice.settings(), choice.allowed(), choice.sequences(),
+                choice.positions().part(0, batch), choice.forced().part(0, batch), choice.seen(),
+                choice.results().part(0, batch), choice.results().part(batch, batch));
+    }
+
+    @Override
+    public void nextPatch(Tensor results, int last, boolean seesPrevious, PatchInput input) {
+        long batch = input.past().elements();
+        long bytes = input.forced().elements();
+        if (bytes != input.forced().rows() * batch) {
+            throw new ShapeException("the forced ids are " + input.forced() + ", but " + batch
+                    + " for each byte are needed");
+        }
+        need("the results", results, I32, 2 * bytes);
+        need("the ids before", input.earlier(), I32, bytes);
+        need("the bytes' positions", input.bytePositions(), I32, bytes);
+        need("the patches' positions", input.past(), I32, batch);
+        need("the forced ids", input.forced(), I32, bytes);
+        need("the positions", input.positions(), I32, bytes);
+        need("the previous ids", input.previous(), I32, batch);
     }
 
     @Override

@@ -3,6 +3,7 @@ package org.megabyte4j.cli;
 import java.util.Locale;
 import org.megabyte4j.backend.Backend;
 import org.megabyte4j.backend.cuda.Blas;
+import org.megabyte4j.backend.cuda.Tuning;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.ParameterException;
@@ -19,6 +20,11 @@ final class DeviceOptions {
             description = "What computes the matrix products of a GPU: cublaslt, jcublas, or auto, which is cublaslt"
                     + " where it loads; default ${DEFAULT-VALUE}.")
     private String blas;
+
+    @Option(names = "--tune", paramLabel = "WHEN", defaultValue = "on", description = "Whether choices that only a GPU"
+            + " itself can make, such as which kernel, are measured before the first step: on, each once, and noted in a"
+            + " file; again, anew; off, never; default ${DEFAULT-VALUE}.")
+    private String tune;
 
     @Option(names = "--threads", paramLabel = "N", description = "Threads of the CPU; default is one for each processor.")
     private Integer threads;
@@ -42,7 +48,11 @@ final class DeviceOptions {
             throw new ParameterException(command.commandLine(), "unknown library " + blas + "; --blas takes "
                     + String.join(", ", Blas.NAMES));
         }
-        return Devices.ofThisMachine().open(device, Blas.of(blas), () -> asked == null ? threads() : asked,
+        if (!Tuning.NAMES.contains(tune.toLowerCase(Locale.ROOT))) {
+            throw new ParameterException(command.commandLine(), "unknown tuning " + tune + "; --tune takes "
+                    + String.join(", ", Tuning.NAMES));
+        }
+        return Devices.ofThisMachine().open(device, Blas.of(blas), Tuning.of(tune), () -> asked == null ? threads() : asked,
                 sentence -> command.commandLine().getErr().println("Note: " + sentence + "."));
     }
 

@@ -12,6 +12,7 @@ import org.megabyte4j.backend.cuda.Blas;
 import org.megabyte4j.backend.cuda.CudaBackend;
 import org.megabyte4j.backend.cuda.CudaPresence;
 import org.megabyte4j.backend.cuda.CudaUnavailableException;
+import org.megabyte4j.backend.cuda.Tuning;
 
 /** Opens the backend that a name stands for. */
 final class Devices {
@@ -20,7 +21,7 @@ final class Devices {
     /** Where GPUs come from; tests have their own. */
     interface Gpus {
         /** @param ordinal the number of a GPU, -1 for the first that can be used */
-        Backend open(int ordinal, Blas blas);
+        Backend open(int ordinal, Blas blas, Tuning tuning);
 
         Backend openSimulated(Blas blas);
 
@@ -37,8 +38,8 @@ final class Devices {
     static Devices ofThisMachine() {
         return new Devices(new Gpus() {
             @Override
-            public Backend open(int ordinal, Blas blas) {
-                return ordinal < 0 ? CudaBackend.open(blas) : CudaBackend.open(ordinal, blas);
+            public Backend open(int ordinal, Blas blas, Tuning tuning) {
+                return CudaBackend.open(ordinal, blas, tuning);
             }
 
             @Override
@@ -66,28 +67,29 @@ final class Devices {
      *
      * @param device  a name
      * @param blas    which library computes the matrix products of a GPU
+     * @param tuning  whether what only the GPU can tell is measured on it
      * @param threads of the CPU, asked only if it computes
      * @param warning gets a sentence if a GPU that seems to be there cannot be used
      * @throws CudaUnavailableException if a GPU is asked for and there is none that can be used
      */
-    Backend open(String device, Blas blas, IntSupplier threads, Consumer<String> warning) {
+    Backend open(String device, Blas blas, Tuning tuning, IntSupplier threads, Consumer<String> warning) {
         return switch (device.toLowerCase(Locale.ROOT)) {
             case "cpu" -> CpuBackend.open(threads.getAsInt());
-            case "auto" -> openBest(blas, threads, warning);
+            case "auto" -> openBest(blas, tuning, threads, warning);
             case "simulated" -> gpus.openSimulated(blas);
             default -> {
                 Matcher matcher = CUDA.matcher(device.toLowerCase(Locale.ROOT));
                 if (!matcher.matches()) {
                     throw new IllegalArgumentException(device);
                 }
-                yield gpus.open(matcher.group(1) == null ? -1 : Integer.parseInt(matcher.group(1)), blas);
+                yield gpus.open(matcher.group(1) == null ? -1 : Integer.parseInt(matcher.group(1)), blas, tuning);
             }
         };
     }
 
-    private Backend openBest(Blas blas, IntSupplier threads, Consumer<String> warning) {
+    private Backend openBest(Blas blas, Tuning tuning, IntSupplier threads, Consumer<String> warning) {
         try {
-            return gpus.open(-1, blas);
+            return gpus.open(-1, blas, tuning);
         } catch (MegabyteException e) {
             if (gpus.arePresent()) {
                 warning.accept("computing on the CPU, because the GPU cannot be used: " + e.getMessage());

@@ -11,7 +11,7 @@ import org.megabyte4j.backend.Backend;
 import org.megabyte4j.checkpoint.LocalHeads;
 import org.megabyte4j.checkpoint.ModelFile;
 import org.megabyte4j.data.CorpusPart;
-import org.megabyte4j.data.EvaluationBlocks;
+import org.megabyte4j.data.EvaluationWindows;
 import org.megabyte4j.data.Sampling;
 import org.megabyte4j.data.TrainingData;
 import org.megabyte4j.model.MegabyteConfig;
@@ -30,7 +30,8 @@ import picocli.CommandLine.Spec;
 /** {@code megabyte4j eval}: the loss on a whole split, at the training length and beyond it. */
 @Command(name = "eval", description = {
     "Prints how well a model predicts each byte of a text, in nats and in bits per byte.",
-    "The text is cut into sequences; each begins without context. Without --data it is what the run held out."})
+    "The text is cut into sequences; each begins without context, unless --stride has them overlap. Without --data it"
+            + " is what the run held out."})
 public final class EvalCommand implements Callable<Integer> {
     private static final int DEFAULT_BATCH = 8;
 
@@ -61,6 +62,12 @@ public final class EvalCommand implements Callable<Integer> {
     @Option(names = "--seq-len", paramLabel = "BYTES",
             description = "Bytes in a sequence; default is the length the run was trained with.")
     private Integer length;
+
+    @Option(names = "--stride", paramLabel = "BYTES",
+            description = "Let sequences begin so many bytes after each other, a multiple of the patch size, and count"
+                    + " in each only the last so many: every byte but the first ones has at least --seq-len less --stride"
+                    + " bytes of context. Takes --seq-len / --stride times as long; default is --seq-len, no overlap.")
+    private Integer stride;
 
     @Option(names = "--extrapolate", paramLabel = "FACTORS", split = ",", defaultValue = "1",
             description = "Evaluate at these multiples of the length, such as 1,2,8; default ${DEFAULT-VALUE}.")
@@ -98,6 +105,10 @@ public final class EvalCommand implements Callable<Integer> {
             int base = length != null ? length
                     : recipe.map(run -> run.options().length()).orElseGet(() -> StepArguments.defaultLength(file.config()));
             factors.forEach(factor -> file.config().checkLength("sequence length", times(base, factor)));
+            if (stride != null) {
+                file.config().checkMultiple("--stride", stride);
+                factors.forEach(factor -> strideWithin(times(base, factor)));
+            }
             DType dtype = precision.on(backend);
             if (plan) {
                 return printPlan(file.config(), dtype, base, backend);
@@ -105,8 +116,8 @@ public final class EvalCommand implements Callable<Integer> {
             try (TrainingData data = open(recipe, file.config()); Parameters parameters = file.load(dtype, backend)) {
                 CorpusPart part = corpus.isGiven() || split == Split.TRAIN ? data.train() : data.validation();
                 if (!json) {
-                    spec.commandLine().getOut().printf("%12s %15s %15s %15s %10s%n", "length", "bytes", "nats per byte",
-                            "bits per byte", "KB/s");
+                    spec.commandLine().getOut().printf("%12s %12s %15s %15s %15s %10s%n", "length", "context", "bytes",
+                            "nats per byte", "bits per byte", "KB/s");
                 }
                 for (int factor : factors) {
                     evaluate(parameters, part, times(base, factor), factor, backend);
@@ -119,21 +130,37 @@ public final class EvalCommand implements Callable<Integer> {
     private void evaluate(Parameters parameters, CorpusPart part, int at, int factor, Backend backend) {
         int sequences = Math.max(1, batch / factor);
         try (MemoryPlan memory = new MemoryPlan()) {
-            Evaluator evaluator = new Evaluator(parameters, sequences, at, backend, memory);
+            Evaluator evaluator = evaluator(parameters, sequences, at, backend, memory);
             LargestBatch.named("--batch", batch, smaller -> {
                 MemoryPlan other = new MemoryPlan();
-                new Evaluator(parameters, Math.max(1, smaller / factor), at, backend, other);
+                evaluator(parameters, Math.max(1, smaller / factor), at, backend, other);
                 return other.bytes();
             }, () -> backend.allocate(memory));
-            EvaluationBlocks blocks = new EvaluationBlocks(part, sequences, at, parameters.config().padId());
-            long batches = mostBytes == null ? blocks.batches()
-                    : Math.clamp(mostBytes / ((long) sequences * at), 1, blocks.batches());
+            EvaluationWindows windows = EvaluationWindows.sliding(part, sequences, at, stride(at),
+                    parameters.config().padId());
+            long batches = mostBytes == null ? windows.batches()
+                    : Math.clamp(mostBytes / ((long) sequences * stride(at)), 1, windows.batches());
             long start = System.nanoTime();
             Evaluator.Result result;
             try (Steps steps = Steps.start("length " + at, batches)) {
-                result = evaluator.evaluate(blocks, batches, steps::done).orElseThrow();
+                result = evaluator.evaluate(windows, batches, steps::done).orElseThrow();
             }
             print(at, result, (System.nanoTime() - start) / 1e9);
+        }
+    }
+
+    private int stride(int at) {
+        return stride == null ? at : stride;
+    }
+
+    private Evaluator evaluator(Parameters parameters, int sequences, int at, Backend backend, MemoryPlan memory) {
+        return Evaluator.sliding(parameters, sequences, at, stride(at), null, backend, memory);
+    }
+
+    private void strideWithin(int at) {
+        if (stride > at) {
+            throw new MegabyteException("--stride " + stride + " would leave bytes out between sequences of " + at
+                    + "; use at most " + at);
         }
     }
 
@@ -141,12 +168,13 @@ public final class EvalCommand implements Callable<Integer> {
         var out = spec.commandLine().getOut();
         double rate = result.targets() / 1e3 / seconds;
         if (json) {
-            out.println(JsonNodeFactory.instance.objectNode().put("seq_len", at).put("bytes", result.targets())
+            out.println(JsonNodeFactory.instance.objectNode().put("seq_len", at)
+                    .put("context", at - stride(at)).put("bytes", result.targets())
                     .put("loss", result.loss()).put("bits_per_byte", result.bitsPerByte())
                     .put("kb_per_s", Math.round(rate * 10) / 10.0));
         } else {
-            out.printf(Locale.ROOT, "%,12d %,15d %15.4f %15.4f %10.1f%n", at, result.targets(), result.loss(),
-                    result.bitsPerByte(), rate);
+            out.printf(Locale.ROOT, "%,12d %,12d %,15d %15.4f %15.4f %10.1f%n", at, at - stride(at), result.targets(),
+                    result.loss(), result.bitsPerByte(), rate);
         }
         out.flush();
     }
@@ -156,7 +184,7 @@ public final class EvalCommand implements Callable<Integer> {
             int at = times(base, factor);
             int sequences = Math.max(1, batch / factor);
             try (Parameters parameters = new Parameters(config, dtype); MemoryPlan memory = new MemoryPlan()) {
-                new Evaluator(parameters, sequences, at, backend, memory);
+                evaluator(parameters, sequences, at, backend, memory);
                 spec.commandLine().getOut().printf(Locale.ROOT, "%,d sequences of %,d bytes%n", sequences, at);
                 PlanReport.print(spec.commandLine().getOut(), dtype, parameters.plan(), memory);
             }

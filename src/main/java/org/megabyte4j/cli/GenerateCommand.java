@@ -2,14 +2,17 @@ package org.megabyte4j.cli;
 
 import java.io.PrintWriter;
 import java.nio.file.Path;
+import java.util.List;
 import java.util.concurrent.Callable;
 import java.util.concurrent.ThreadLocalRandom;
 import org.megabyte4j.backend.Backend;
 import org.megabyte4j.checkpoint.LocalHeads;
 import org.megabyte4j.checkpoint.ModelFile;
 import org.megabyte4j.generate.Alignment;
+import org.megabyte4j.generate.Generation;
 import org.megabyte4j.generate.GenerationException;
 import org.megabyte4j.generate.GenerationRequest;
+import org.megabyte4j.generate.GenerationState;
 import org.megabyte4j.generate.Generator;
 import org.megabyte4j.generate.SamplingOptions;
 import org.megabyte4j.model.MegabyteConfig;
@@ -34,6 +37,10 @@ public final class GenerateCommand implements Callable<Integer> {
     private static final double DEFAULT_TEMPERATURE = 0.8;
     /** So many rows can share one reading of the weights. */
     private static final int SIDE_BY_SIDE = 8;
+    /** What a saved generation says. */
+    private static final List<String> SAVED_OPTIONS = List.of("--prompt", "--prompt-file", "--greedy", "--temperature",
+            "--top-k", "--top-p", "--repetition-penalty", "--seed", "--sequences", "--alignment", "--no-stop",
+            "--all-ids", "--scores");
 
     @CommandLine.Parameters(paramLabel = "MODEL", description = "A run folder, or a folder or file of a model.")
     private Path model;
@@ -96,11 +103,23 @@ public final class GenerateCommand implements Callable<Integer> {
     @Option(names = "--scores", description = "Print a table of the generated ids and their log-probabilities in nats.")
     private boolean scores;
 
+    @Option(names = "--save-state", paramLabel = "FILE", description = "Write what it takes to go on from here, at the"
+            + " end or at Ctrl-C.")
+    private Path saveState;
+
+    @Option(names = "--resume-state", paramLabel = "FILE", description = "Go on where --save-state was, with the same"
+            + " result as if the generation had never stopped. The file knows prompt and options; -n is how many bytes"
+            + " to add, default what is left of the first -n.")
+    private Path resumeState;
+
     @Option(names = "--plan", description = "Print the memory that this would take, and stop.")
     private boolean plan;
 
     @Mixin
     private PrecisionOptions precision;
+
+    @Mixin
+    private WeightsOptions weights;
 
     @Mixin
     private DeviceOptions device;
@@ -115,32 +134,87 @@ public final class GenerateCommand implements Callable<Integer> {
         if (sequences < 1) {
             throw new GenerationException("--sequences " + sequences + " is not possible; use at least 1");
         }
-        long usedSeed = seed == null ? ThreadLocalRandom.current().nextInt(Integer.MAX_VALUE) : seed;
-        SamplingOptions sampling = new SamplingOptions(choice.value(), topK, topP, repetitionPenalty, usedSeed,
-                !allIds);
+        if (resumeState != null) {
+            refuseWhatIsSaved();
+        }
         byte[] text = prompt.read();
         try (Backend backend = device.open();
                 ModelFile file = ModelFile.open(model, LocalHeads.AUTO,
-                        notice -> err.println("Note: " + notice + "."))) {
-            GenerationRequest request = GenerationRequest.of(text, bytes(file.config(), text.length))
-                    .repeated(sequences).withSampling(sampling).withStopAtEos(!noStop).withScores(scores);
+                        notice -> err.println("Note: " + notice + "."));
+                GenerationState state = resumeState == null ? null : openState()) {
+            GenerationRequest request = state == null ? request(text, file.config()) : state.request();
             request.checkAgainst(file.config());
-            DType dtype = precision.on(backend);
+            DType dtype = precision.on(backend, state == null ? null : state.dtype());
             if (plan) {
                 try (Parameters parameters = new Parameters(file.config(), dtype);
-                        Generator generator = generator(request, backend, parameters)) {
+                        Generator generator = generator(request, state, backend, parameters)) {
                     PlanReport.print(out, dtype, parameters.plan(), generator.plan());
                 }
                 return 0;
             }
             try (Parameters parameters = file.load(dtype, backend);
-                    Generator generator = generator(request, backend, parameters)) {
-                GenerationPrinter printer = new GenerationPrinter(out, text);
-                printer.run(generator, request);
-                err.println(printer.summary() + (choice.value() == 0 ? "" : "; seed " + usedSeed));
+                    Generator generator = generator(request, state, backend, parameters);
+                    Generation generation = state == null ? generator.start(request) : generator.resume(state)) {
+                run(generation, request);
             }
         }
         return 0;
+    }
+
+    @SuppressWarnings("try")   // the interruption ends when all is saved and said
+    private void run(Generation generation, GenerationRequest request) {
+        PrintWriter err = spec.commandLine().getErr();
+        GenerationPrinter printer = new GenerationPrinter(spec.commandLine().getOut());
+        if (saveState == null) {
+            printer.run(generation, request);
+            err.println(summary(printer, request));
+            return;
+        }
+        try (Interruption interruption = new Interruption(generation::cancel)) {
+            printer.run(generation, request);
+            err.println(summary(printer, request));
+            generation.save(saveState);
+            err.println("saved in " + saveState + "; --resume-state goes on");
+        }
+    }
+
+    private static String summary(GenerationPrinter printer, GenerationRequest request) {
+        SamplingOptions sampling = request.sampling();
+        return printer.summary() + (sampling.temperature() == 0 ? "" : "; seed " + sampling.seed());
+    }
+
+    private GenerationRequest request(byte[] text, MegabyteConfig config) {
+        long usedSeed = seed == null ? ThreadLocalRandom.current().nextInt(Integer.MAX_VALUE) : seed;
+        SamplingOptions sampling = new SamplingOptions(choice.value(), topK, topP, repetitionPenalty, usedSeed,
+                !allIds);
+        return GenerationRequest.of(text, bytes(config, text.length)).repeated(sequences).withSampling(sampling)
+                .withStopAtEos(!noStop).withScores(scores);
+    }
+
+    private void refuseWhatIsSaved() {
+        for (String option : SAVED_OPTIONS) {
+            if (spec.commandLine().getParseResult().hasMatchedOption(option)) {
+                throw new GenerationException(resumeState + " says what " + option + " says; leave out " + option
+                        + ", or --resume-state to begin anew");
+            }
+        }
+    }
+
+    private GenerationState openState() {
+        if (maxBytes != null && maxBytes < 1) {
+            throw new GenerationException(maxBytes + " new bytes are not possible; use at least 1");
+        }
+        GenerationState state = GenerationState.open(resumeState);
+        int most = state.results().stream().mapToInt(generated -> generated.ids().length).max().orElse(0);
+        if (maxBytes != null) {
+            return state.withNewIds((int) Math.min((long) most + maxBytes, Integer.MAX_VALUE));
+        }
+        if (most == state.request().newIds()) {
+            state.close();
+            throw new GenerationException(resumeState + " has all the " + most
+                    + " bytes that were asked for; use -n to ask for more");
+        }
+        return state;
     }
 
     private int bytes(MegabyteConfig config, int promptLength) {
@@ -151,7 +225,12 @@ public final class GenerateCommand implements Callable<Integer> {
                 : Math.clamp((long) config.maxLength() - promptLength, 1, DEFAULT_BYTES);
     }
 
-    private Generator generator(GenerationRequest request, Backend backend, Parameters parameters) {
-        return Generator.forRequest(request, backend, parameters, SIDE_BY_SIDE, alignment);
+    private Generator generator(GenerationRequest request, GenerationState state, Backend backend,
+            Parameters parameters) {
+        return state == null
+                ? Generator.forRequest(request, backend, parameters, SIDE_BY_SIDE, alignment,
+                        weights.or(parameters.dtype()))
+                : new Generator(backend, parameters, state.batch(), request.length(), state.alignment(),
+                        weights.or(state.weights()));
     }
 }

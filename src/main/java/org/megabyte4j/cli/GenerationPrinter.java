@@ -4,33 +4,31 @@ import java.io.PrintWriter;
 import java.util.List;
 import java.util.Locale;
 import org.megabyte4j.generate.Generated;
+import org.megabyte4j.generate.Generation;
 import org.megabyte4j.generate.GenerationRequest;
-import org.megabyte4j.generate.Generator;
 import org.megabyte4j.generate.Score;
 
 /** Generates and prints: one sequence as it comes, several one after the other when all are there. */
 final class GenerationPrinter {
     private final PrintWriter out;
-    private final byte[] prompt;
     private final long start = System.nanoTime();
     private long first;
     private long last;
     private int ids;
 
-    GenerationPrinter(PrintWriter out, byte[] prompt) {
+    GenerationPrinter(PrintWriter out) {
         this.out = out;
-        this.prompt = prompt;
     }
 
-    void run(Generator generator, GenerationRequest request) {
+    void run(Generation generation, GenerationRequest request) {
         if (request.prompts().size() == 1) {
-            one(generator, request);
+            one(generation, request);
         } else {
-            List<Generated> all = generator.generate(request, (sequence, id) -> count());
+            List<Generated> all = generation.run((sequence, id) -> count());
             for (int i = 0; i < all.size(); i++) {
                 out.printf("--- %d of %d ---%n", i + 1, all.size());
                 Utf8Printer text = new Utf8Printer(out);
-                text.print(prompt);
+                text.print(promptOf(request, i));
                 text.print(all.get(i).bytes());
                 text.finish();
                 out.println();
@@ -40,11 +38,16 @@ final class GenerationPrinter {
         out.flush();
     }
 
-    private void one(Generator generator, GenerationRequest request) {
+    private static byte[] promptOf(GenerationRequest request, int sequence) {
+        return new Generated(request.prompts().get(sequence), List.of(), null).bytes();
+    }
+
+    private void one(Generation generation, GenerationRequest request) {
         Utf8Printer text = new Utf8Printer(out);
-        text.print(prompt);
+        text.print(promptOf(request, 0));
+        text.print(generation.results().getFirst().bytes());
         text.flush();
-        Generated generated = generator.generate(request, (sequence, id) -> {
+        Generated generated = generation.run((sequence, id) -> {
             if (id < 256) {
                 text.print((byte) id);
             }

@@ -17,15 +17,20 @@ final class LargestBatch {
      * @param allocation takes the memory for {@code asked}
      */
     static void named(String option, int asked, IntToLongFunction plannedFor, Runnable allocation) {
+        named(option, asked, "a smaller --seq-len or a smaller model", plannedFor, allocation);
+    }
+
+    /** @param otherwise what to use where not even one fits */
+    static void named(String option, int asked, String otherwise, IntToLongFunction plannedFor, Runnable allocation) {
         try {
             allocation.run();
         } catch (OutOfMemoryException e) {
-            if (e.free() < 0 || asked < 2) {
+            if (e.free() < 0) {
                 throw e;
             }
-            int largest = find(asked, e.free(), plannedFor);
+            int largest = asked < 2 ? 0 : find(asked, e.free(), plannedFor);
             throw e.withAdvice(largest == 0
-                    ? "not even " + option + " 1 fits, use a smaller --seq-len or a smaller model"
+                    ? "not even " + option + " 1 fits, use " + otherwise
                     : "the largest that fits is " + option + " " + largest);
         }
     }

@@ -16,6 +16,10 @@ final class PrecisionOptions {
             this.dtype = dtype;
         }
 
+        DType dtype() {
+            return dtype;
+        }
+
         @Override
         public String toString() {
             return dtype.label();

@@ -4,6 +4,7 @@ import static org.megabyte4j.cli.OptimizerArguments.or;
 
 import org.megabyte4j.model.MegabyteConfig;
 import org.megabyte4j.model.ModelLayout;
+import org.megabyte4j.model.Recomputation;
 import org.megabyte4j.train.Schedule;
 import org.megabyte4j.train.TrainOptions;
 import picocli.CommandLine.Mixin;
@@ -50,6 +51,9 @@ final class StepArguments {
     private Double clip;
 
     @Mixin
+    private RecomputationArguments recomputation;
+
+    @Mixin
     private OptimizerArguments optimizer;
 
     /**
@@ -60,10 +64,11 @@ final class StepArguments {
         if (stored != null) {
             return new TrainOptions(or(batch, stored.batch()), or(length, stored.length()),
                     or(accumulate, stored.accumulate()), or(clip, stored.clip()), optimizer.options(stored.optimizer()),
-                    schedule(stored.schedule()));
+                    schedule(stored.schedule()), recomputation.options(stored.recomputation()));
         }
         return new TrainOptions(or(batch, DEFAULT_BATCH), or(length, defaultLength(config)), or(accumulate, 1),
-                or(clip, 1.0), optimizer.options(null), freshSchedule(config, timed));
+                or(clip, 1.0), optimizer.options(null), freshSchedule(config, timed),
+                recomputation.options(Recomputation.NONE));
     }
 
     private Schedule schedule(Schedule stored) {

@@ -21,12 +21,13 @@ import org.megabyte4j.checkpoint.ModelFile;
 import org.megabyte4j.checkpoint.RunFolder;
 import org.megabyte4j.data.BatchSource;
 import org.megabyte4j.data.CorpusPart;
-import org.megabyte4j.data.EvaluationBlocks;
+import org.megabyte4j.data.EvaluationWindows;
 import org.megabyte4j.data.Sampling;
 import org.megabyte4j.data.TrainingData;
 import org.megabyte4j.model.Initializer;
 import org.megabyte4j.model.MegabyteConfig;
 import org.megabyte4j.model.Parameters;
+import org.megabyte4j.model.Recomputation;
 import org.megabyte4j.tensor.DType;
 import org.megabyte4j.train.Bookkeeping;
 import org.megabyte4j.train.DataOptions;
@@ -162,6 +163,10 @@ public final class TrainCommand implements Callable<Integer> {
                             + (options.schedule().isExtensible() ? "give more --steps, or start"
                             : "its schedule ends there, so start") + " a new run with --init-from " + out);
                 }
+                if (!options.recomputation().equals(stored.options().recomputation())) {
+                    notice("this run goes on with another --recompute, which adds up in another order and may round"
+                            + " differently");
+                }
                 if (!recipe.device().equals(stored.device())) {
                     notice("this run was computed on \"" + stored.device() + "\" and goes on on \"" + recipe.device()
                             + "\", which may round differently");
@@ -249,12 +254,15 @@ public final class TrainCommand implements Callable<Integer> {
             this.options = options;
             parameters = new Parameters(config, dtype);
             trainer = Trainer.plan(parameters, options, backend);
-            evaluator = new Evaluator(parameters, options.batch(), options.length(), backend, trainer.memory());
+            evaluator = new Evaluator(parameters, options.batch(), options.length(),
+                    options.recomputation().chunk(), backend, trainer.memory());
         }
 
         /** Takes the memory of all; a refusal names the batch that would fit. */
         void allocate(Backend backend) {
-            LargestBatch.named("--batch", options.batch(), batch -> {
+            String otherwise = (options.recomputation().stacks() == Recomputation.Stacks.ALL ? "" : "--recompute all, ")
+                    + "a smaller --seq-len or a smaller model";
+            LargestBatch.named("--batch", options.batch(), otherwise, batch -> {
                 try (Session other = new Session(parameters.config(), parameters.dtype(), options.withBatch(batch),
                         backend)) {
                     return other.parameters.plan().bytes() + other.trainer.memory().bytes();
@@ -266,11 +274,18 @@ public final class TrainCommand implements Callable<Integer> {
             int padId = parameters.config().padId();
             batches = recipe.data().sampling().source(opened.train(), options.batch() * options.accumulate(),
                     options.length(), padId, recipe.seed());
+            long longest = opened.train().longestStretch();
+            if (longest < options.length() && recipe.data().sampling() != Sampling.SEQUENTIAL) {
+                notice(String.format(Locale.ROOT, "every sequence is padded, since no stretch of the training data has"
+                        + " more than %,d of --seq-len %,d bytes; what is held out cuts the data up, so name other data"
+                        + " with --valid-data, hold out nothing with --valid-fraction 0, or use a shorter --seq-len",
+                        longest, options.length()));
+            }
             CorpusPart heldOut = opened.validation();
             if (heldOut.length() > 0) {
                 long batchBytes = (long) options.batch() * options.length();
-                validation = new Validation(evaluator, new EvaluationBlocks(heldOut, options.batch(), options.length(),
-                        padId), Math.max(1, recipe.bookkeeping().validationBytes() / batchBytes));
+                validation = new Validation(evaluator, EvaluationWindows.blocks(heldOut, options.batch(),
+                        options.length(), padId), Math.max(1, recipe.bookkeeping().validationBytes() / batchBytes));
             }
         }
 

@@ -17,18 +17,25 @@ final class TrainingProgress implements TrainingListener, AutoCloseable {
     private static final Duration BETWEEN_LINES = Duration.ofSeconds(10);
 
     private final PrintWriter err;
+    private final Duration betweenLines;
     private final RunOptions options;
     private final long firstStep;
     private final long start = System.nanoTime();
     private final boolean counted;   // the end is known in steps
     private final boolean timed;     // it is only known in seconds
     private final ProgressBar bar;   // null without a terminal
+    private String figures = "";
     private String validated = "";
     private long lastLine = Long.MIN_VALUE;
+    private long lastSign = start;   // of a step that is done, or on its way
+    private long stepBegun;          // the one on its way, when it was first heard of, and how far it was then
+    private long beginning;
+    private double doneAtBegin;
 
     /** @param firstStep steps done before this process */
-    TrainingProgress(PrintWriter err, RunOptions options, long firstStep, boolean onTerminal) {
+    TrainingProgress(PrintWriter err, RunOptions options, long firstStep, boolean onTerminal, Duration betweenLines) {
         this.err = err;
+        this.betweenLines = betweenLines;
         this.options = options;
         this.firstStep = firstStep;
         counted = options.steps() != Long.MAX_VALUE;
@@ -39,7 +46,8 @@ final class TrainingProgress implements TrainingListener, AutoCloseable {
     /** @param firstStep steps done before this process */
     static TrainingProgress start(PrintWriter err, RunOptions options, long firstStep) {
         Console console = System.console();
-        return new TrainingProgress(err, options, firstStep, console != null && console.isTerminal());
+        return new TrainingProgress(err, options, firstStep, console != null && console.isTerminal(),
+                BETWEEN_LINES);
     }
 
     private ProgressBar bar() {
@@ -82,7 +90,8 @@ final class TrainingProgress implements TrainingListener, AutoCloseable {
     }
 
     private void show(Metric.Step taken) {
-        String figures = String.format(Locale.ROOT, "loss %.3f, %.3f bits per byte, %.1f KB/s", taken.loss(),
+        lastSign = System.nanoTime();
+        figures = String.format(Locale.ROOT, "loss %.3f, %.3f bits per byte, %.1f KB/s", taken.loss(),
                 taken.bitsPerByte(), taken.bytesPerSecond() / 1e3);
         if (bar != null) {
             bar.stepTo(timed ? Duration.ofNanos(System.nanoTime() - start).toSeconds() : taken.step());
@@ -90,11 +99,34 @@ final class TrainingProgress implements TrainingListener, AutoCloseable {
             return;
         }
         long now = System.nanoTime();
-        if (lastLine == Long.MIN_VALUE || now - lastLine >= BETWEEN_LINES.toNanos() || taken.step() == options.steps()) {
+        if (lastLine == Long.MIN_VALUE || now - lastLine >= betweenLines.toNanos() || taken.step() == options.steps()) {
             lastLine = now;
             err.printf(Locale.ROOT, "step %,d%s: %s%s%n", taken.step(),
                     counted ? String.format(Locale.ROOT, " of %,d", options.steps()) : "", figures,
                     left().map(time -> ", " + clock(time) + " left").orElse(""));
+        }
+    }
+
+    /** A sign of steps that take so long that one would wonder. */
+    @Override
+    public void progress(long step, double done) {
+        long now = System.nanoTime();
+        if (step != stepBegun) {
+            stepBegun = step;
+            beginning = now;
+            doneAtBegin = done;
+        }
+        if (now - lastSign < betweenLines.toNanos()) {
+            return;
+        }
+        lastSign = now;
+        Duration left = Duration.ofNanos((long) ((now - beginning) / (done - doneAtBegin) * (1 - done)));
+        String share = String.format(Locale.ROOT, "%.0f %% of step %,d%s", 100 * done, step,
+                done > doneAtBegin ? ", about " + clock(left) + " left of it" : "");
+        if (bar != null) {
+            bar.setExtraMessage(" " + share + (figures.isEmpty() ? "" : ", " + figures) + validated);
+        } else {
+            err.println(share);
         }
     }
 

@@ -1,6 +1,7 @@
 package org.megabyte4j.data;
 
 import java.util.Arrays;
+import java.util.stream.IntStream;
 
 /**
  * Stretches of a corpus, in its order, such as what is left for training when some is held out. Positions count ids:
@@ -35,6 +36,11 @@ public final class CorpusPart {
     /** Ids in all stretches together. */
     public long length() {
         return offsets[starts.length];
+    }
+
+    /** Ids in the longest of its stretches; no sequence can hold more. */
+    public long longestStretch() {
+        return IntStream.range(0, stretches()).mapToLong(this::stretchLength).max().orElse(0);
     }
 
     /** The first ids of this part, all of it if it has no more. */

@@ -20,12 +20,14 @@ public final class CudaDriverLibrary {
 
     private static final int SUCCESS = 0;
     private static final int INVALID_VALUE = 1;
+    private static final int INVALID_CLUSTER_SIZE = 912;
 
     private final NativeLibrary library;
     private MethodHandle errorName;
     private MethodHandle parameterInfo;
     private MethodHandle launch;
     private MethodHandle launchWithAttributes;
+    private MethodHandle activeClusters;
     private MethodHandle encodeTiled;
 
     private CudaDriverLibrary(NativeLibrary library) {
@@ -92,6 +94,32 @@ public final class CudaDriverLibrary {
                     "cuLaunchKernelEx");
         } catch (Throwable e) {
             throw unexpected("cuLaunchKernelEx", e);
+        }
+    }
+
+    /**
+     * {@code cuOccupancyMaxActiveClusters}: how many clusters of a launch can run at the same time.
+     *
+     * @param function a {@code CUfunction}
+     * @return 0 if there is no room for one, or the GPU or its driver knows no clusters of this size
+     */
+    public int activeClusters(CudaLaunchConfig config, long function) {
+        try (Arena call = Arena.ofConfined()) {
+            if (activeClusters == null) {
+                activeClusters = library.function("cuOccupancyMaxActiveClusters",
+                        FunctionDescriptor.of(JAVA_INT, ADDRESS, JAVA_LONG, ADDRESS));
+            }
+            MemorySegment count = call.allocate(JAVA_INT);
+            int status = (int) activeClusters.invokeExact(count, function, config.segment());
+            if (status == INVALID_VALUE || status == INVALID_CLUSTER_SIZE) {
+                return 0;
+            }
+            check(status, "cuOccupancyMaxActiveClusters");
+            return count.get(JAVA_INT, 0);
+        } catch (MissingLibraryException e) {
+            return 0;
+        } catch (Throwable e) {
+            throw unexpected("cuOccupancyMaxActiveClusters", e);
         }
     }
 

@@ -9,7 +9,7 @@ import java.util.List;
  *
  * @param ids    the new ids, without the prompt; the last one is eos if that ended it
  * @param scores one for each new id, or empty if the request did not ask for them
- * @param end    why it is not longer
+ * @param end    why it is not longer; null while it grows
  */
 public record Generated(int[] ids, List<Score> scores, End end) {
     /** Why a continuation ends. */
@@ -18,8 +18,10 @@ public record Generated(int[] ids, List<Score> scores, End end) {
         LENGTH,
         /** The model chose eos, and the request says to stop there. */
         EOS,
-        /** The listener wanted no more. */
-        LISTENER
+        /** The listener wanted no more of it, or whoever else called {@link Generation#end}. */
+        LISTENER,
+        /** The whole generation was cancelled. */
+        CANCELLED
     }
 
     /** The bytes among the ids; special ids are left out. */

@@ -55,6 +55,10 @@ public record GenerationRequest(List<int[]> prompts, int newIds, SamplingOptions
         return new GenerationRequest(prompts, newIds, options, stopAtEos, scored);
     }
 
+    public GenerationRequest withNewIds(int value) {
+        return new GenerationRequest(prompts, value, sampling, stopAtEos, scored);
+    }
+
     public GenerationRequest withStopAtEos(boolean stop) {
         return new GenerationRequest(prompts, newIds, sampling, stop, scored);
     }

@@ -83,7 +83,7 @@ final class ReferencePredictor implements Predictor {
         /** The chosen id and what was wrong, if anything. */
         SampleStep choice() {
             if (!fetched) {
-                choice.fetch(backend, 0, 1);
+                choice.fetch(backend);
                 fetched = true;
             }
             return choice;
@@ -110,7 +110,7 @@ final class ReferencePredictor implements Predictor {
     }
 
     @Override
-    public void start(List<Sequence> sequences, SamplingOptions options) {
+    public void start(List<Sequence> sequences, SamplingOptions options, boolean scored) {
         rows = sequences;
         sampling = options;
     }

@@ -24,6 +24,15 @@ final class Sequence {
         Arrays.stream(prompt).forEach(seen::set);
     }
 
+    /** One that has grown already, to no more than {@code newIds}; it ends as {@code soFar} says, if it does. */
+    Sequence(int number, int[] prompt, int newIds, Generated soFar) {
+        this(number, prompt, newIds);
+        for (int i = 0; i < soFar.ids().length; i++) {
+            append(soFar.ids()[i], soFar.scores().isEmpty() ? null : soFar.scores().get(i));
+        }
+        end = soFar.end() == null ? end : soFar.end();
+    }
+
     int number() {
         return number;
     }
@@ -31,6 +40,11 @@ final class Sequence {
     /** Ids so far. */
     int length() {
         return length;
+    }
+
+    /** Ids at the end, unless it ends early. */
+    int longest() {
+        return ids.length;
     }
 
     int id(int index) {
@@ -61,7 +75,9 @@ final class Sequence {
         end = reason;
     }
 
-    Generated generated() {
-        return new Generated(Arrays.copyOfRange(ids, promptLength, length), List.copyOf(scores), end);
+    /** @param open the end of a sequence that has not ended */
+    Generated generated(Generated.End open) {
+        return new Generated(Arrays.copyOfRange(ids, promptLength, length), List.copyOf(scores),
+                end == null ? open : end);
     }
 }

@@ -11,8 +11,13 @@ import org.megabyte4j.tensor.Tensor;
  * "in action" variant sends the shared table through a Linear layer, and sees the byte before across patch borders. A
  * row of that product depends on the id alone, so the whole table is projected once instead of every position. The
  * gradient of the projected table is summed up in float32, as those of parameters are, and goes on in float32.
+ *
+ * <p>It takes some of the positions at a time: {@link #begin}, then {@link #forward} and {@link #backward} for each
+ * part, then {@link #finish}.
  */
 final class ByteEmbedding {
+    private static final ByteShift NO_SHIFT = new ByteShift(0, 1);
+
     private final ByteShift shift;
     private final int padId;
     private final Tensor table;         // [V, D_L]; in the "in action" variant the projected table
@@ -47,22 +52,55 @@ final class ByteEmbedding {
         }
     }
 
-    /** @param x {@code [B * T, D_L]}, which the embeddings are added to */
-    void forward(Ops ops, Tensor ids, Tensor x) {
+    /** Before the first part of a batch. */
+    void begin(Ops ops) {
         if (projection != null) {
             projection.forward(ops, shared, null, table);
+            if (dTable != null) {
+                ops.fill(dTable, 0);
+            }
         }
-        ops.embed(ids, shift, padId, table, null, x, x);
     }
 
-    void backward(Ops ops, Tensor ids, Tensor dX) {
-        if (projection == null) {
-            ops.embedBackward(ids, shift, padId, dX, dTable, null);
-            return;
+    /**
+     * @param ids   of the whole batch, {@code [B * T]}
+     * @param first position where the part begins
+     * @param x     {@code [rows, D_L]} of the part, which the embeddings are added to
+     */
+    void forward(Ops ops, Tensor ids, long first, Tensor x) {
+        long head = head(first, x.rows());
+        if (head > 0) {
+            Tensor part = x.slice(0, head);
+            ops.embed(ids.part(first - 1, head), NO_SHIFT, padId, table, null, part, part);
         }
-        ops.fill(dTable, 0);
-        ops.embedBackward(ids, shift, padId, dX, dTable, null);
-        backward.backwardWeights(ops, masterShared, dTable);
-        backward.backwardInput(ops, dTable, dShared, dShared);
+        if (head < x.rows()) {
+            Tensor part = x.slice(head, x.rows() - head);
+            ops.embed(ids.part(first + head, part.rows()), shift, padId, table, null, part, part);
+        }
+    }
+
+    /** @param dX gradient of the part's {@code x} */
+    void backward(Ops ops, Tensor ids, long first, Tensor dX) {
+        long head = head(first, dX.rows());
+        if (head > 0) {
+            ops.embedBackward(ids.part(first - 1, head), NO_SHIFT, padId, dX.slice(0, head), dTable, null);
+        }
+        if (head < dX.rows()) {
+            Tensor part = dX.slice(head, dX.rows() - head);
+            ops.embedBackward(ids.part(first + head, part.rows()), shift, padId, part, dTable, null);
+        }
+    }
+
+    /** How many of the part's positions come before the first beginning of a block: they see an id before the part. */
+    private long head(long first, long rows) {
+        return Math.min(rows, Math.ceilDiv(first, shift.period()) * shift.period() - first);
+    }
+
+    /** After the last part of a batch went backward. */
+    void finish(Ops ops) {
+        if (projection != null) {
+            backward.backwardWeights(ops, masterShared, dTable);
+            backward.backwardInput(ops, dTable, dShared, dShared);
+        }
     }
 }

@@ -12,6 +12,7 @@ final class CachedStack {
     private record Layer(CachedAttention attention, FeedForward feedForward) { }
 
     private final List<Layer> layers = new ArrayList<>();
+    private final Tensor out;    // [rows, dim], scratch
 
     /**
      * @param shape  {@code length} is the number of new positions
@@ -19,6 +20,7 @@ final class CachedStack {
      */
     CachedStack(GraphBuilder graph, String name, long dim, AttentionShape shape, AttentionBias bias,
             List<Tensor> caches) {
+        out = graph.scratch("feedForwardOut", shape.rows(), dim);
         for (int i = 0; i < caches.size(); i++) {
             layers.add(new Layer(
                     new CachedAttention(graph, ModelLayout.attention(name, i), dim, shape, bias, caches.get(i)),
@@ -33,7 +35,8 @@ final class CachedStack {
     Tensor forward(Ops ops, Tensor x, Tensor past) {
         Tensor stream = x;
         for (Layer layer : layers) {
-            stream = layer.feedForward.forward(ops, layer.attention.forward(ops, stream, past));
+            layer.feedForward.forward(ops, layer.attention.forward(ops, stream, past), out);
+            stream = out;
         }
         return stream;
     }

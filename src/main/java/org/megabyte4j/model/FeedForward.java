@@ -4,14 +4,13 @@ import org.megabyte4j.backend.Ops;
 import org.megabyte4j.tensor.Tensor;
 
 /** {@code x + contract(gelu(expand(norm(x))))}, four times as wide inside. */
-final class FeedForward implements Block {
+final class FeedForward implements FeedForwardLayer {
     private final LayerNorm norm;
     private final Linear expand;
     private final Linear contract;
     private final Tensor normed;      // [rows, dim], scratch
     private final Tensor hidden;      // [rows, 4 * dim] before GELU; backward turns it into the activation again
     private final Tensor activated;   // [rows, 4 * dim], scratch
-    private final Tensor out;         // [rows, dim]
     private final Tensor dNormed;     // [rows, dim], scratch
     private final Tensor dHidden;     // [rows, 4 * dim], scratch
 
@@ -22,27 +21,26 @@ final class FeedForward implements Block {
         expand = Linear.withBias(graph, name + "1");
         contract = Linear.withBias(graph, name + "4");
         normed = graph.scratch("normed", rows, dim);
-        hidden = graph.kept("hidden", rows, 4 * dim);
+        hidden = graph.kept(GraphBuilder.Keep.ALL, name, "hidden", rows, 4 * dim);
         activated = graph.scratch("activated", rows, 4 * dim);
-        out = graph.kept("feedForwardOut", rows, dim);
-        dNormed = graph.backwardScratch("dNormed", rows, dim);
-        // Forward is over when backward begins: the activation's scratch serves again.
+        // Forward is over when backward begins: its scratch serves again.
         dHidden = activated;
-    }
-
-    /** At once where the backend does that, else step by step. */
-    static Block of(GraphBuilder graph, String name, long rows, long dim) {
-        return graph.fusion().feedForward(graph.dtype(), dim, 4 * dim).isThere()
-                ? new FusedFeedForward(graph, name, rows, dim) : new FeedForward(graph, name, rows, dim);
+        dNormed = normed;
     }
 
     @Override
-    public Tensor forward(Ops ops, Tensor x) {
+    public void forward(Ops ops, Tensor x, Tensor out) {
         this.x = x;
         norm.forward(ops, x, normed);
         expand.forwardGelu(ops, normed, hidden, activated);
         contract.forward(ops, activated, x, out);
-        return out;
+    }
+
+    @Override
+    public void again(Ops ops, Tensor x) {
+        this.x = x;
+        norm.forward(ops, x, normed);
+        expand.forward(ops, normed, null, hidden);
     }
 
     @Override
@@ -50,9 +48,9 @@ final class FeedForward implements Block {
         contract.backwardInput(ops, d, null, dHidden);
         ops.geluBackward(hidden, dHidden, dHidden, hidden);
         contract.backwardWeights(ops, hidden, d);
-        expand.backwardInput(ops, dHidden, null, dNormed);
         norm.again(ops, x, normed);
         expand.backwardWeights(ops, normed, dHidden);
+        expand.backwardInput(ops, dHidden, null, dNormed);
         norm.backward(ops, dNormed, x, d);
     }
 }

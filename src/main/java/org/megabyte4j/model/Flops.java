@@ -32,12 +32,13 @@ public final class Flops {
                 + linear(rows, local, config.vocabularySize());
     }
 
-    private static long layer(long sequences, int length, int dim, int heads, int headSize) {
+    /** One layer, forward. */
+    static long layer(long sequences, long length, long dim, int heads, int headSize) {
         long rows = sequences * length;
         long width = (long) heads * headSize;
-        long attention = 4 * width * sequences * ((long) length * (length + 1) / 2);
+        long attention = 4 * width * sequences * (length * (length + 1) / 2);
         return linear(rows, dim, width + 2L * headSize) + attention + linear(rows, width, dim)
-                + 2 * linear(rows, dim, 4L * dim);
+                + 2 * linear(rows, dim, 4 * dim);
     }
 
     private static long linear(long rows, long in, long out) {

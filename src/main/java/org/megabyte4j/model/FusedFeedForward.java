@@ -6,36 +6,40 @@ import org.megabyte4j.backend.Ops;
 import org.megabyte4j.tensor.Tensor;
 
 /** {@link FeedForward} at once, where the backend does that. Nothing is kept between the matrices. */
-final class FusedFeedForward implements Block {
+final class FusedFeedForward implements FeedForwardLayer {
     private final FeedForwardParameters weights;
     private final FeedForwardParameters gradients;
     private final FeedForwardFactors factors;   // scratch
     private final Tensor mean;                  // F32 [rows]
     private final Tensor rstd;                  // F32 [rows]
-    private final Tensor out;                   // [rows, dim]
 
     private Tensor x;
 
     FusedFeedForward(GraphBuilder graph, String name, long rows, long dim) {
         weights = new FeedForwardParameters(graph.weight(name + "0.weight"), graph.weight(name + "0.bias"),
-                graph.weight(name + "1.weight"), graph.weight(name + "1.bias"), graph.weight(name + "4.weight"),
+                graph.matrix(name + "1.weight"), graph.weight(name + "1.bias"), graph.matrix(name + "4.weight"),
                 graph.weight(name + "4.bias"));
         gradients = new FeedForwardParameters(graph.gradient(name + "0.weight"), graph.gradient(name + "0.bias"),
                 graph.gradient(name + "1.weight"), graph.gradient(name + "1.bias"), graph.gradient(name + "4.weight"),
                 graph.gradient(name + "4.bias"));
         factors = new FeedForwardFactors(graph.backwardScratch("normed", rows, dim),
                 graph.backwardScratch("activated", rows, 4 * dim), graph.backwardScratch("dHidden", rows, 4 * dim),
-                graph.backwardScratch("dNormed", rows, dim));
-        mean = graph.statistic("mean", rows);
-        rstd = graph.statistic("rstd", rows);
-        out = graph.kept("feedForwardOut", rows, dim);
+                graph.backwardScratch("dOut", rows, dim));
+        mean = graph.statistic(name, "mean", rows);
+        rstd = graph.statistic(name, "rstd", rows);
     }
 
     @Override
-    public Tensor forward(Ops ops, Tensor x) {
+    public void forward(Ops ops, Tensor x, Tensor out) {
         this.x = x;
         ops.feedForward(weights, x, out, mean, rstd);
-        return out;
+    }
+
+    /** The statistics, which other rows may have overwritten. */
+    @Override
+    public void again(Ops ops, Tensor x) {
+        this.x = x;
+        ops.layerNorm(x, weights.norm(), weights.normBias(), factors.normed(), mean, rstd);
     }
 
     @Override

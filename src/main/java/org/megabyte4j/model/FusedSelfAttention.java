@@ -5,10 +5,11 @@ import org.megabyte4j.backend.AttentionFactors;
 import org.megabyte4j.backend.AttentionParameters;
 import org.megabyte4j.backend.AttentionShape;
 import org.megabyte4j.backend.Ops;
+import org.megabyte4j.model.GraphBuilder.Keep;
 import org.megabyte4j.tensor.Tensor;
 
 /** {@link SelfAttention} at once, where the backend does that. */
-final class FusedSelfAttention implements Block {
+final class FusedSelfAttention implements AttentionLayer {
     private final AttentionShape shape;
     private final AttentionBias bias;
     private final AttentionParameters weights;
@@ -28,23 +29,28 @@ final class FusedSelfAttention implements Block {
         long rows = shape.rows();
         String[] toQkv = {name + "to_q.weight", name + "to_kv.weight"};
         weights = new AttentionParameters(graph.weight(name + "norm.weight"), graph.weight(name + "norm.bias"),
-                graph.weights(toQkv), graph.weight(name + "to_out.weight"));
+                graph.matrix(toQkv), graph.matrix(name + "to_out.weight"));
         gradients = new AttentionParameters(graph.gradient(name + "norm.weight"), graph.gradient(name + "norm.bias"),
                 graph.gradients(toQkv), graph.gradient(name + "to_out.weight"));
         factors = new AttentionFactors(graph.backwardScratch("normed", rows, dim),
-                graph.backwardScratch("dQkv", rows, shape.packedWidth()), graph.backwardScratch("dNormed", rows, dim));
-        qkv = graph.runsBackward() ? graph.kept("qkv", rows, shape.packedWidth()) : null;
-        attended = graph.runsBackward() ? graph.kept("attended", rows, shape.width()) : null;
-        mean = graph.statistic("mean", rows);
-        rstd = graph.statistic("rstd", rows);
-        out = graph.kept("attentionOut", rows, dim);
+                graph.backwardScratch("dQkv", rows, shape.packedWidth()), graph.backwardScratch("dOut", rows, dim));
+        qkv = graph.runsBackward() ? graph.kept(Keep.ALL, name, "qkv", rows, shape.packedWidth()) : null;
+        attended = graph.runsBackward() ? graph.kept(Keep.ATTENTION, name, "attended", rows, shape.width()) : null;
+        mean = graph.statistic(name, "mean", rows);
+        rstd = graph.statistic(name, "rstd", rows);
+        out = graph.kept(Keep.ALL, name, "attentionOut", rows, dim);
     }
 
     @Override
     public Tensor forward(Ops ops, Tensor x) {
         this.x = x;
-        ops.selfAttention(shape, weights, bias, x, qkv, attended, out, mean, rstd);
+        again(ops);
         return out;
+    }
+
+    @Override
+    public void again(Ops ops) {
+        ops.selfAttention(shape, weights, bias, x, qkv, attended, out, mean, rstd);
     }
 
     @Override

@@ -17,8 +17,8 @@ final class LayerNorm {
         bias = graph.weight(name + ".bias");
         dWeight = graph.gradient(name + ".weight");
         dBias = graph.gradient(name + ".bias");
-        mean = graph.statistic("mean", rows);
-        rstd = graph.statistic("rstd", rows);
+        mean = graph.statistic(name, "mean", rows);
+        rstd = graph.statistic(name, "rstd", rows);
     }
 
     void forward(Ops ops, Tensor x, Tensor out) {

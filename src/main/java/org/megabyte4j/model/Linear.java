@@ -19,7 +19,7 @@ final class Linear {
 
     /** The layer whose parameters are {@code <name>.weight} and {@code <name>.bias}. */
     static Linear withBias(GraphBuilder graph, String name) {
-        return new Linear(graph.weight(name + ".weight"), graph.weight(name + ".bias"),
+        return new Linear(graph.matrix(name + ".weight"), graph.weight(name + ".bias"),
                 graph.gradient(name + ".weight"), graph.gradient(name + ".bias"));
     }
 
@@ -31,7 +31,7 @@ final class Linear {
 
     /** One product for several neighbouring weights, without bias. */
     static Linear withoutBias(GraphBuilder graph, String... weights) {
-        return new Linear(graph.weights(weights), null, graph.gradients(weights), null);
+        return new Linear(graph.matrix(weights), null, graph.gradients(weights), null);
     }
 
     /** @param addend added to the result, or null */

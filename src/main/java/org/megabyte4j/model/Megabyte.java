@@ -1,5 +1,8 @@
 package org.megabyte4j.model;
 
+import java.util.ArrayList;
+import java.util.List;
+import java.util.function.LongConsumer;
 import org.megabyte4j.backend.AttentionBias;
 import org.megabyte4j.backend.AttentionShape;
 import org.megabyte4j.backend.Fusion;
@@ -26,62 +29,63 @@ import org.megabyte4j.tensor.Tensor;
  * }</pre>
  */
 public final class Megabyte {
+    private static final String GLOBAL = "g_transformer";
+
     private final MegabyteConfig config;
     private final Tensor ids;
+    private final Tensor targets;
     private final Tensor targetCount;
     private final Tensor loss;
     private final Tensor gradients;
 
     private final PatchEmbedding patchEmbedding;
     private final TransformerStack global;
-    private final Linear globalToLocal;
     private final ByteEmbedding byteEmbedding;
-    private final TransformerStack local;
-    private final Linear head;
-
-    private final Tensor localInput;      // [B * T, D_L]
-    private final Tensor logits;          // [B * T, V]
-    private final Tensor dGlobal;         // [B * K, P * D_G], scratch
-    private final Tensor dLocal;          // [B * T, D_L], scratch
+    private final List<Chunk> chunks = new ArrayList<>();
+    private final Progress progress;
+    private final Tensor dGlobal;    // [B * K, P * D_G], scratch
 
     private Tensor globalInput;
     private Tensor globalOutput;
-    private Tensor localOutput;
 
-    private Megabyte(Parameters parameters, int batch, int length, MemoryPlan plan, Fusion fusion,
-            boolean backward) {
+    /** Some of the bytes, from position {@code first} on, and the local model that takes as many. */
+    private record Chunk(LocalModel local, long first) { }
+
+    private Megabyte(Parameters parameters, int batch, int length, MemoryPlan plan, boolean backward,
+            Recomputation recomputation, boolean someTargets, Fusion fusion) {
         config = parameters.config();
         if (batch < 1) {
             throw new ConfigException("batch size " + batch + " is not possible; use at least 1");
         }
         config.checkLength("sequence length", length);
-        long rows = (long) batch * length;
-        long patches = rows / config.patchSize();
+        long patches = (long) batch * length / config.patchSize();
         ids = plan.tensor(MemoryPlan.Category.INPUTS, "ids", DType.I32, batch, length);
+        targets = someTargets ? plan.tensor(MemoryPlan.Category.INPUTS, "targets", DType.I32, batch, length) : ids;
         targetCount = plan.tensor(MemoryPlan.Category.ACTIVATIONS, "targetCount", DType.I32, 1);
         loss = plan.tensor(MemoryPlan.Category.ACTIVATIONS, "loss", DType.F32, 1);
         gradients = backward ? plan.tensor(MemoryPlan.Category.GRADIENTS, "gradients", DType.F32,
                 parameters.layout().elements()) : null;
 
         GraphBuilder graph = new GraphBuilder(parameters, gradients, plan, fusion);
+        progress = graph.progress();
         AttentionBias bias = config.variant() == Variant.MEGABYTE ? AttentionBias.NONE : AttentionBias.ALIBI;
-        patchEmbedding = new PatchEmbedding(graph, batch, length);
-        global = new TransformerStack(graph, "g_transformer", config.globalLayers(), config.globalSize(),
-                new AttentionShape(batch, length / config.patchSize(), config.globalHeads(), 1,
-                        config.globalHeadSize()), bias);
-        globalToLocal = Linear.withBias(graph, "gl_linear.1");
+        patchEmbedding = new PatchEmbedding(graph, batch, length, GLOBAL);
+        global = new TransformerStack(recomputation.global(graph), GLOBAL, config.globalLayers(),
+                config.globalSize(), new AttentionShape(batch, length / config.patchSize(), config.globalHeads(), 1,
+                config.globalHeadSize()), bias);
         byteEmbedding = new ByteEmbedding(graph, length);
-        localInput = graph.kept("localInput", rows, config.localSize());
-        local = new TransformerStack(graph, "l_transformer", config.localLayers(), config.localSize(),
-                new AttentionShape(patches, config.patchSize(), config.localHeads(), 1, config.localHeadSize()), bias);
-        head = Linear.withBias(graph, "to_logits");
-        logits = graph.kept("logits", rows, config.vocabularySize());
-        dGlobal = graph.backwardScratch("dGlobal", patches, config.globalSize());
-        dLocal = graph.backwardScratch("dLocal", rows, config.localSize());
+        long atOnce = Math.min(patches, recomputation.localPatches(config));
+        GraphBuilder part = atOnce < patches ? graph.inPassing() : graph;
+        LocalModel chunk = new LocalModel(part, byteEmbedding, atOnce, bias);
+        LocalModel rest = patches % atOnce == 0 ? null : new LocalModel(part, byteEmbedding, patches % atOnce, bias);
+        for (long first = 0; first < patches; first += atOnce) {
+            chunks.add(new Chunk(patches - first < atOnce ? rest : chunk, first * config.patchSize()));
+        }
+        dGlobal = graph.backwardScratch(TransformerStack.stream(GLOBAL), patches, config.globalSize());
     }
 
     /**
-     * A graph that runs forward and backward.
+     * A graph that runs forward and backward, and keeps everything in between.
      *
      * @param batch  sequences, at least 1
      * @param length bytes in each, a multiple of P
@@ -89,29 +93,78 @@ public final class Megabyte {
      * @throws ConfigException if the length does not suit the model
      */
     public static Megabyte forTraining(Parameters parameters, int batch, int length, MemoryPlan plan, Fusion fusion) {
-        return new Megabyte(parameters, batch, length, plan, fusion, true);
+        return forTraining(parameters, batch, length, Recomputation.NONE, plan, fusion);
+    }
+
+    /** As above, keeping less. If that makes chunks, the local model runs in {@link #lossAndBackward} alone. */
+    public static Megabyte forTraining(Parameters parameters, int batch, int length, Recomputation recomputation,
+            MemoryPlan plan, Fusion fusion) {
+        return new Megabyte(parameters, batch, length, plan, true, recomputation, false, fusion);
     }
 
     /** A graph that only runs forward, in much less memory. */
     public static Megabyte forEvaluation(Parameters parameters, int batch, int length, MemoryPlan plan,
             Fusion fusion) {
-        return new Megabyte(parameters, batch, length, plan, fusion, false);
+        return new Megabyte(parameters, batch, length, plan, false, Recomputation.NONE, false, fusion);
     }
 
-    /** From {@link #ids} to {@link #logits}. */
+    /**
+     * A graph that only runs forward and has no logits, just the loss: what is not the global model's takes the memory
+     * of a chunk, however long the sequence is.
+     *
+     * @param chunk patches; null for the default
+     */
+    public static Megabyte forLoss(Parameters parameters, int batch, int length, Integer chunk, MemoryPlan plan,
+            Fusion fusion) {
+        return new Megabyte(parameters, batch, length, plan, false, chunks(chunk), false, fusion);
+    }
+
+    /** As {@link #forLoss} with {@link #targets} of its own, which need not be all of the ids. */
+    public static Megabyte forLossOfSome(Parameters parameters, int batch, int length, Integer chunk, MemoryPlan plan,
+            Fusion fusion) {
+        return new Megabyte(parameters, batch, length, plan, false, chunks(chunk), true, fusion);
+    }
+
+    private static Recomputation chunks(Integer patches) {
+        return new Recomputation(Recomputation.Stacks.ALL, false, patches);
+    }
+
+    /**
+     * Has a listener hear how the program gets on, after each layer.
+     *
+     * @param listener gets the FLOPs of the layers enqueued since the last time, about
+     */
+    public void onProgress(LongConsumer listener) {
+        progress.tell(listener);
+    }
+
+    /** From {@link #ids} to {@link #logits}; or, in a graph with chunks, as far as the global model goes. */
     public void forward(Ops ops) {
         globalInput = patchEmbedding.forward(ops, ids);
-        globalOutput = global.forward(ops, globalInput.view(patchShape()));
-        globalToLocal.forward(ops, asBytes(globalOutput), null, localInput);
-        byteEmbedding.forward(ops, ids, localInput);
-        localOutput = local.forward(ops, localInput);
-        head.forward(ops, localOutput, null, logits);
+        globalOutput = global.forward(ops, globalInput.view(ids.elements() / config.patchSize(), config.globalSize()));
+        byteEmbedding.begin(ops);
+        if (!hasChunks()) {
+            forward(ops, chunks.getFirst());
+        }
+    }
+
+    private boolean hasChunks() {
+        return chunks.size() > 1;
+    }
+
+    private void forward(Ops ops, Chunk chunk) {
+        chunk.local.forward(ops, bytes(globalOutput, chunk), flat(ids), chunk.first);
     }
 
     /** Adds the mean cross entropy of all targets that are not padding, in nats, to {@link #loss}; keeps the logits. */
     public void loss(Ops ops) {
-        ops.countTargets(ids, config.padId(), targetCount);
-        crossEntropy(ops, targetCount, null);
+        ops.countTargets(targets, config.padId(), targetCount);
+        for (Chunk chunk : chunks) {
+            if (hasChunks()) {
+                forward(ops, chunk);
+            }
+            chunk.local.loss(ops, flat(targets), chunk.first, targetCount, loss, false);
+        }
     }
 
     /**
@@ -119,38 +172,44 @@ public final class Megabyte {
      * are used up.
      */
     public void lossAndBackward(Ops ops) {
-        ops.countTargets(ids, config.padId(), targetCount);
+        ops.countTargets(targets, config.padId(), targetCount);
         lossAndBackward(ops, targetCount);
     }
 
     /**
      * As {@link #lossAndBackward(Ops)} for one of several batches that make one mean: each adds its share of it.
      *
-     * @param targets I32 {@code [1]}, those of all the batches that are not padding
+     * @param count I32 {@code [1]}: targets of all the batches that are not padding
      */
-    public void lossAndBackward(Ops ops, Tensor targets) {
-        crossEntropy(ops, targets, logits);
-        head.backwardInput(ops, logits, null, dLocal);
-        head.backwardWeights(ops, localOutput, logits);
-        local.backward(ops, dLocal);
-        byteEmbedding.backward(ops, ids, dLocal);
-        globalToLocal.backwardInput(ops, dLocal, null, asBytes(dGlobal));
-        globalToLocal.backwardWeights(ops, asBytes(globalOutput), dLocal);
+    public void lossAndBackward(Ops ops, Tensor count) {
+        for (Chunk chunk : chunks) {
+            if (hasChunks()) {
+                forward(ops, chunk);
+            }
+            chunk.local.loss(ops, flat(targets), chunk.first, count, loss, true);
+            chunk.local.backward(ops, bytes(globalOutput, chunk), flat(ids), chunk.first, bytes(dGlobal, chunk));
+        }
+        byteEmbedding.finish(ops);
         global.backward(ops, dGlobal);
-        patchEmbedding.backward(ops, ids, asBytes(dGlobal));
+        patchEmbedding.backward(ops, ids, dGlobal.view(ids.elements(), config.globalEmbeddingSize()));
     }
 
-    private void crossEntropy(Ops ops, Tensor targets, Tensor dLogits) {
-        ops.softmaxCrossEntropy(logits, ids.view(ids.elements()), config.padId(), targets, loss, dLogits, 1f);
+    private static Tensor flat(Tensor x) {
+        return x.view(x.elements());
     }
 
-    private long[] patchShape() {
-        return new long[] {ids.elements() / config.patchSize(), config.globalSize()};
+    /** Rows of patches as rows of bytes, those of a chunk. */
+    private Tensor bytes(Tensor patches, Chunk chunk) {
+        return patches.view(ids.elements(), config.globalEmbeddingSize()).slice(chunk.first, chunk.local.rows());
     }
 
-    /** Rows of patches as rows of bytes. */
-    private Tensor asBytes(Tensor patches) {
-        return patches.view(ids.elements(), config.globalEmbeddingSize());
+    /** The local model where it sees the whole batch. */
+    private LocalModel local() {
+        if (hasChunks()) {
+            throw new IllegalStateException("the local model goes through the batch in " + chunks.size()
+                    + " chunks, so there is nothing of all bytes; build the graph with Recomputation.NONE");
+        }
+        return chunks.getFirst().local;
     }
 
     /** The input, I32 {@code [B, T]}; every id must lie within the vocabulary, see {@link Ids#check}. */
@@ -158,9 +217,14 @@ public final class Megabyte {
         return ids;
     }
 
-    /** {@code [B * T, V]} in the type that the model computes in, after {@link #forward}. */
+    /** What the loss is about, I32 {@code [B, T]}: the {@link #ids} themselves, or those among them that count. */
+    public Tensor targets() {
+        return targets;
+    }
+
+    /** {@code [B * T, V]} in the type that the model computes in, after {@link #forward} without chunks. */
     public Tensor logits() {
-        return logits;
+        return local().logits();
     }
 
     /** F32 {@code [1]}: nats per target, added to by each batch; the caller sets it to 0. */
@@ -188,13 +252,13 @@ public final class Megabyte {
         return globalOutput;
     }
 
-    /** {@code [B * T, D_L]}, after {@link #forward} of a training graph. */
+    /** {@code [B * T, D_L]}, after {@link #forward} of a training graph without chunks. */
     public Tensor localInput() {
-        return localInput;
+        return local().input();
     }
 
-    /** {@code [B * T, D_L]}, after {@link #forward} of a training graph. */
+    /** {@code [B * T, D_L]}, after {@link #forward} of a training graph without chunks. */
     public Tensor localOutput() {
-        return localOutput;
+        return local().output();
     }
 }

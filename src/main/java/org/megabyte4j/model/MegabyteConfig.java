@@ -159,14 +159,24 @@ public record MegabyteConfig(
      * @throws ConfigException if it is not a positive multiple of P, or longer than the learned positions
      */
     public void checkLength(String what, long length) {
-        if (length < 1 || length % patchSize != 0) {
-            long up = Math.max(1, Math.ceilDiv(length, patchSize)) * patchSize;
-            throw new ConfigException(what + " " + length + " is not a multiple of the patch size " + patchSize
-                    + "; use " + length + " -> " + up);
-        }
+        checkMultiple(what, length);
         if (variant == Variant.MEGABYTE && length > maxLength) {
             throw new ConfigException(what + " " + length + " is longer than the " + maxLength + " positions (T_MAX) that"
                     + " this model learned; use at most " + maxLength + ", or the variant megabyte_in_action");
+        }
+    }
+
+    /**
+     * Checks that a number of bytes is one of patches.
+     *
+     * @param what   how the user knows the number, such as {@code --stride}
+     * @throws ConfigException if it is not a positive multiple of P
+     */
+    public void checkMultiple(String what, long bytes) {
+        if (bytes < 1 || bytes % patchSize != 0) {
+            long up = Math.max(1, Math.ceilDiv(bytes, patchSize)) * patchSize;
+            throw new ConfigException(what + " " + bytes + " is not a multiple of the patch size " + patchSize
+                    + "; use " + bytes + " -> " + up);
         }
     }
 

@@ -1,5 +1,8 @@
 package org.megabyte4j.model;
 
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.util.zip.CRC32C;
 import org.megabyte4j.MegabyteException;
 import org.megabyte4j.backend.Backend;
 import org.megabyte4j.backend.Ops;
@@ -17,6 +20,9 @@ import org.megabyte4j.tensor.Tensor;
  * {@link #refresh}.
  */
 public final class Parameters implements AutoCloseable {
+    /** Elements that are on the host at a time. */
+    private static final long CHUNK = 1 << 20;
+
     private final MegabyteConfig config;
     private final DType dtype;
     private final ParameterLayout layout;
@@ -113,6 +119,21 @@ public final class Parameters implements AutoCloseable {
                 backend.synchronize();
             }
         }
+    }
+
+    /** CRC-32C of the float32 weights, eight hexadecimal digits: tells models apart. Reads all of them. */
+    public String checksum(Backend backend) {
+        CRC32C sum = new CRC32C();
+        try (Arena chunk = Arena.ofConfined()) {
+            long most = Math.min(CHUNK, arena.elements());
+            MemorySegment host = chunk.allocate(Float.BYTES * most, Float.BYTES);
+            for (long done = 0; done < arena.elements(); done += most) {
+                MemorySegment part = host.asSlice(0, Float.BYTES * Math.min(most, arena.elements() - done));
+                backend.read(arena.part(done, part.byteSize() / Float.BYTES), part);
+                sum.update(part.asByteBuffer());
+            }
+        }
+        return String.format("%08x", sum.getValue());
     }
 
     public MemoryPlan plan() {

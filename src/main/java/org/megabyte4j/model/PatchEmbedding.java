@@ -17,7 +17,8 @@ final class PatchEmbedding {
     private final Tensor dPositions;
     private final Tensor out;          // [B * T, D_G], the same bytes as [B * K, P * D_G]
 
-    PatchEmbedding(GraphBuilder graph, long batch, long length) {
+    /** @param stack what its result goes into */
+    PatchEmbedding(GraphBuilder graph, long batch, long length, String stack) {
         MegabyteConfig config = graph.config();
         boolean learned = config.variant() == Variant.MEGABYTE;
         String name = learned ? "g_embedder.weight" : "to_embed.weight";
@@ -27,7 +28,8 @@ final class PatchEmbedding {
         dTable = graph.gradient(name);
         positions = learned ? graph.weight("g_pos_embedder.weight") : null;
         dPositions = learned ? graph.gradient("g_pos_embedder.weight") : null;
-        out = graph.kept("globalInput", batch * length, config.globalEmbeddingSize());
+        out = graph.kept(GraphBuilder.Keep.RESULTS, "globalInput ", TransformerStack.stream(stack), batch * length,
+                config.globalEmbeddingSize());
     }
 
     Tensor forward(Ops ops, Tensor ids) {

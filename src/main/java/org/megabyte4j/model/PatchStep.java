@@ -6,6 +6,7 @@ import org.megabyte4j.backend.AttentionShape;
 import org.megabyte4j.backend.Backend;
 import org.megabyte4j.backend.ByteShift;
 import org.megabyte4j.backend.Ops;
+import org.megabyte4j.backend.PatchInput;
 import org.megabyte4j.tensor.DType;
 import org.megabyte4j.tensor.MemoryPlan;
 import org.megabyte4j.tensor.Tensor;
@@ -83,6 +84,11 @@ public final class PatchStep {
             }
         }
         backend.write(input, values);
+    }
+
+    /** What {@link #set} writes for one patch of each sequence, with what the choice of its ids takes. */
+    PatchInput input(SampleStep sampling) {
+        return sampling.patchInput(ids, positions, past);
     }
 
     public void forward(Ops ops) {

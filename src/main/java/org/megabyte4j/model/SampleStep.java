@@ -1,10 +1,14 @@
 package org.megabyte4j.model;
 
+import java.lang.foreign.MemorySegment;
 import java.util.Arrays;
 import java.util.BitSet;
 import java.util.List;
 import org.megabyte4j.backend.Backend;
+import org.megabyte4j.backend.IntReadback;
 import org.megabyte4j.backend.Ops;
+import org.megabyte4j.backend.PatchChoice;
+import org.megabyte4j.backend.PatchInput;
 import org.megabyte4j.backend.SamplingSettings;
 import org.megabyte4j.tensor.DType;
 import org.megabyte4j.tensor.MemoryPlan;
@@ -14,7 +18,8 @@ import org.megabyte4j.tensor.Tensor;
  * The choice of the next id of each sequence, at a few positions that follow each other. It stays on the device: what
  * one position chooses is what the next one sees, and the host asks for the ids when it likes to.
  *
- * <p>{@link #start} once for each generation, {@link #set} before the first of the positions.
+ * <p>{@link #start} once for each generation, {@link #set} before the first of the positions, and again unless
+ * {@link Ops#nextPatch} does it.
  */
 public final class SampleStep {
     private static final int BYTES = 256;
@@ -118,10 +123,34 @@ public final class SampleStep {
                 results.part(2L * batch * i + batch, batch));
     }
 
-    /** Waits for the ids of {@code many} positions from {@code from} on and fetches them. */
-    public void fetch(Backend backend, int from, int many) {
-        int[] part = backend.readInts(results.slice(from, many));
-        System.arraycopy(part, 0, fetched, 2 * batch * from, part.length);
+    /** What chooses all positions as {@link #forward} does one after the other. */
+    PatchChoice all() {
+        return new PatchChoice(previous, settings, allowed, numbers, positions, forced, seen, results);
+    }
+
+    /** {@code [n, 2, B]} */
+    Tensor results() {
+        return results;
+    }
+
+    /** What goes on to the next positions, with what the global model sees. */
+    PatchInput patchInput(Tensor earlier, Tensor bytePositions, Tensor past) {
+        return new PatchInput(earlier, bytePositions, past, forced, positions, previous);
+    }
+
+    /** Brings the ids to the host without waiting, for {@link #fetch(IntReadback, long)}. */
+    public IntReadback readback(Backend backend) {
+        return backend.intReadback(results);
+    }
+
+    /** Waits for the ids and fetches them. */
+    public void fetch(Backend backend) {
+        backend.read(results, MemorySegment.ofArray(fetched));
+    }
+
+    /** Fetches the ids of one copy. */
+    public void fetch(IntReadback from, long copy) {
+        from.read(copy, fetched);
     }
 
     /** The fetched id that position {@code i} chose for a sequence. */

@@ -63,6 +63,18 @@ public final class ParameterLayout {
         return entry;
     }
 
+    /** The parameter that an element of the arena belongs to, or lies behind. */
+    public Entry entryAt(long index) {
+        Entry found = null;
+        for (Entry entry : entries.values()) {
+            if (entry.offset() > index) {
+                break;
+            }
+            found = entry;
+        }
+        return found;
+    }
+
     public boolean contains(String name) {
         return entries.containsKey(name);
     }

@@ -1,6 +1,7 @@
 package org.megabyte4j.tensor;
 
 import java.util.Arrays;
+import java.util.OptionalLong;
 import java.util.stream.Collectors;
 
 /**
@@ -92,6 +93,9 @@ public final class Tensor {
         if (shape.length == 0 || from < 0 || count < 0 || from + count > shape[0]) {
             throw new ShapeException("rows " + from + " to " + (from + count) + " are not within " + this);
         }
+        if (count == shape[0]) {
+            return this;
+        }
         long[] part = shape.clone();
         part[0] = count;
         long rowBytes = shape[0] == 0 ? 0 : bytes() / shape[0];
@@ -105,6 +109,12 @@ public final class Tensor {
             throw new ShapeException("elements " + from + " to " + (from + count) + " are not within " + this);
         }
         return new Tensor(region, regionOffset + from * dtype.bytes(), dtype, partShape);
+    }
+
+    /** How many elements the first of another view of the same memory lies behind the first of this one. */
+    public OptionalLong distanceTo(Tensor other) {
+        return other.region == region ? OptionalLong.of((other.regionOffset - regionOffset) / dtype.bytes())
+                : OptionalLong.empty();
     }
 
     /** The block that holds the elements. For backends. */

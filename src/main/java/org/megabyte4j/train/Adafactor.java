@@ -28,9 +28,9 @@ final class Adafactor implements Optimizer {
     }
 
     @Override
-    public StepScalars scalars(long step, double learningRate) {
+    public void putScalars(long step, double learningRate, float[] scalars) {
         double relativeStep = Math.min(1e-2, 1 / Math.sqrt(step));
-        return new StepScalars((float) relativeStep, 0, 0, (float) (1 - Math.pow(step, decayRate)));
+        StepScalars.put(scalars, (float) relativeStep, 0, 0, (float) (1 - Math.pow(step, decayRate)));
     }
 
     @Override

@@ -26,14 +26,14 @@ final class AdamW implements Optimizer {
     }
 
     /** The bias corrections, in double precision. */
-    static StepScalars scalars(Ops.AdamWSettings settings, long step, double learningRate) {
-        return new StepScalars((float) learningRate, (float) (1 - Math.pow(settings.beta1(), step)),
+    static void putScalars(Ops.AdamWSettings settings, long step, double learningRate, float[] scalars) {
+        StepScalars.put(scalars, (float) learningRate, (float) (1 - Math.pow(settings.beta1(), step)),
                 (float) (1 - Math.pow(settings.beta2(), step)), 0);
     }
 
     @Override
-    public StepScalars scalars(long step, double learningRate) {
-        return scalars(settings, step, learningRate);
+    public void putScalars(long step, double learningRate, float[] scalars) {
+        putScalars(settings, step, learningRate, scalars);
     }
 
     @Override

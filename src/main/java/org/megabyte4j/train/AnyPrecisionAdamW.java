@@ -3,7 +3,6 @@ package org.megabyte4j.train;
 import java.util.LinkedHashMap;
 import java.util.Map;
 import org.megabyte4j.backend.Ops;
-import org.megabyte4j.backend.StepScalars;
 import org.megabyte4j.tensor.DType;
 import org.megabyte4j.tensor.MemoryPlan;
 import org.megabyte4j.tensor.ParameterLayout;
@@ -32,8 +31,8 @@ final class AnyPrecisionAdamW implements Optimizer {
     }
 
     @Override
-    public StepScalars scalars(long step, double learningRate) {
-        return AdamW.scalars(settings, step, learningRate);
+    public void putScalars(long step, double learningRate, float[] scalars) {
+        AdamW.putScalars(settings, step, learningRate, scalars);
     }
 
     @Override

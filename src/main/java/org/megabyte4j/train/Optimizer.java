@@ -19,8 +19,9 @@ public interface Optimizer {
      *
      * @param step         counted from 1
      * @param learningRate the schedule's rate; Adafactor has its own and does not look at it
+     * @param scalars      gets {@link StepScalars}
      */
-    StepScalars scalars(long step, double learningRate);
+    void putScalars(long step, double learningRate, float[] scalars);
 
     /**
      * Enqueues one step over the whole arena.

@@ -14,6 +14,7 @@ import java.util.List;
 import java.util.Optional;
 import org.megabyte4j.MegabyteException;
 import org.megabyte4j.checkpoint.Checkpoint;
+import org.megabyte4j.model.Recomputation;
 import org.megabyte4j.tensor.DType;
 
 /**
@@ -58,8 +59,11 @@ public record Recipe(
     public static Recipe read(JsonNode trainer, Path source) {
         try {
             if (trainer instanceof ObjectNode fields && !fields.has("dtype")) {
-                // Written before there was a choice.
+                // Written before there was a choice, as below.
                 fields.put("dtype", DType.F32.name());
+            }
+            if (trainer.get("options") instanceof ObjectNode options && !options.has("recomputation")) {
+                options.set("recomputation", MAPPER.valueToTree(Recomputation.NONE));
             }
             return MAPPER.treeToValue(trainer, Recipe.class);
         } catch (JsonProcessingException e) {
@@ -113,6 +117,7 @@ public record Recipe(
     /** The fields on which the course of the training depends, under the names of their options. */
     private ObjectNode comparable() {
         ObjectNode fields = MAPPER.valueToTree(options);
+        fields.remove("recomputation");   // it is memory's affair, and rounds differently at most
         for (String group : List.of("optimizer", "schedule")) {
             ObjectNode members = (ObjectNode) fields.remove(group);
             fields.set(group, members.remove("name"));

@@ -1,6 +1,8 @@
 package org.megabyte4j.train;
 
+import com.fasterxml.jackson.annotation.JsonCreator;
 import com.fasterxml.jackson.annotation.JsonProperty;
+import org.megabyte4j.model.Recomputation;
 
 /**
  * Everything beside model and data that decides what a training run computes.
@@ -11,6 +13,7 @@ import com.fasterxml.jackson.annotation.JsonProperty;
  * @param clip       largest global norm of the gradients; 0 for no clipping
  * @param optimizer  the optimiser and its constants
  * @param schedule   the learning rate
+ * @param recomputation what is computed again to save memory; that changes the order of sums at most
  */
 public record TrainOptions(
         @JsonProperty("batch") int batch,
@@ -18,9 +21,11 @@ public record TrainOptions(
         @JsonProperty("accumulate") int accumulate,
         @JsonProperty("clip") double clip,
         @JsonProperty("optimizer") OptimizerOptions optimizer,
-        @JsonProperty("schedule") Schedule schedule) {
+        @JsonProperty("schedule") Schedule schedule,
+        @JsonProperty("recomputation") Recomputation recomputation) {
 
     /** @throws TrainException if a number is out of its range */
+    @JsonCreator
     public TrainOptions {
         if (batch < 1) {
             throw new TrainException("--batch " + batch + " is not possible; use at least 1");
@@ -40,6 +45,12 @@ public record TrainOptions(
         }
     }
 
+    /** Options of a training that keeps all activations. */
+    public TrainOptions(int batch, int length, int accumulate, double clip, OptimizerOptions optimizer,
+            Schedule schedule) {
+        this(batch, length, accumulate, clip, optimizer, schedule, Recomputation.NONE);
+    }
+
     /** AdamW at a constant rate, gradients clipped at 1. */
     public static TrainOptions of(int batch, int length, double learningRate) {
         return new TrainOptions(batch, length, 1, 1, OptimizerOptions.adamW(), Schedule.constant(learningRate));
@@ -47,7 +58,12 @@ public record TrainOptions(
 
     /** The same with another batch. */
     public TrainOptions withBatch(int other) {
-        return new TrainOptions(other, length, accumulate, clip, optimizer, schedule);
+        return new TrainOptions(other, length, accumulate, clip, optimizer, schedule, recomputation);
+    }
+
+    /** The same with another recomputation. */
+    public TrainOptions withRecomputation(Recomputation other) {
+        return new TrainOptions(batch, length, accumulate, clip, optimizer, schedule, other);
     }
 
     /** Bytes that one step learns from. */

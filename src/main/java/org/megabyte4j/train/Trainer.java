@@ -1,14 +1,15 @@
 package org.megabyte4j.train;
 
-import java.lang.foreign.MemorySegment;
-import java.util.Arrays;
+import java.util.ArrayList;
 import java.util.List;
+import java.util.function.DoubleConsumer;
 import org.megabyte4j.backend.Backend;
+import org.megabyte4j.backend.DryBackend;
 import org.megabyte4j.backend.Ops;
 import org.megabyte4j.backend.Readback;
 import org.megabyte4j.backend.Recording;
 import org.megabyte4j.backend.StepScalars;
-import org.megabyte4j.model.Ids;
+import org.megabyte4j.backend.Stopwatch;
 import org.megabyte4j.model.Megabyte;
 import org.megabyte4j.model.MegabyteConfig;
 import org.megabyte4j.model.Parameters;
@@ -40,6 +41,7 @@ public final class Trainer implements AutoCloseable {
     private final MemoryPlan plan = new MemoryPlan();
     private final Megabyte graph;
     private final Optimizer optimizer;
+    private final StepInputs inputs;
     private final Tensor scalars;        // F32 [StepScalars.COUNT]
     private final Tensor targets;        // I32 [1], of all batches of a step
     private final Tensor gradientNorm;   // F32 [1]
@@ -54,21 +56,26 @@ public final class Trainer implements AutoCloseable {
     private long lastResults = -1;
     private boolean measuresNorm;        // it takes a pass over all gradients
     private long stepsDone;
+    private double batchFlops;           // of the layers, forward and backward
+    private double stepFlopsDone;
 
     private Trainer(Parameters parameters, TrainOptions options, Backend backend) {
         this.parameters = parameters;
         this.options = options;
         this.backend = backend;
         backend.require(parameters.dtype());
-        graph = Megabyte.forTraining(parameters, options.batch(), options.length(), plan,
+        graph = Megabyte.forTraining(parameters, options.batch(), options.length(), options.recomputation(), plan,
                 backend.fusion());
         optimizer = options.optimizer().plan(parameters.layout(), plan);
+        inputs = new StepInputs(options.accumulate(), Math.multiplyExact(options.batch(), options.length()),
+                parameters.config().vocabularySize(), parameters.config().padId());
         scalars = plan.tensor(MemoryPlan.Category.INPUTS, "scalars", DType.F32, StepScalars.COUNT);
         targets = plan.tensor(MemoryPlan.Category.INPUTS, "targets", DType.I32, 1);
         gradientNorm = plan.tensor(MemoryPlan.Category.ACTIVATIONS, "gradientNorm", DType.F32, 1);
         weightNorm = plan.tensor(MemoryPlan.Category.ACTIVATIONS, "weightNorm", DType.F32, 1);
         measuresNorm = options.clip() != 0;
         clip = options.clip() == 0 ? Ops.Clip.NONE : new Ops.Clip(gradientNorm, (float) options.clip());
+        graph.onProgress(flops -> batchFlops += flops);
         ops = backend.plan(plan, dry -> {
             begin(dry);
             accumulate(dry);
@@ -76,6 +83,7 @@ public final class Trainer implements AutoCloseable {
             dry.norm(graph.gradients(), gradientNorm);
             dry.norm(parameters.arena(), weightNorm);
         });
+        graph.onProgress(flops -> { });
     }
 
     /**
@@ -123,6 +131,21 @@ public final class Trainer implements AutoCloseable {
         measuresNorm = true;
     }
 
+    /**
+     * Has a listener hear how far each step is, on a device where work is done when its call returns; elsewhere it is
+     * never called. It may refer to {@link #stepsDone}, which counts a step when it is over.
+     *
+     * @param listener gets the share that is done, up to 1, after each layer
+     */
+    void onProgress(DoubleConsumer listener) {
+        if (!backend.isAsynchronous()) {
+            graph.onProgress(flops -> {
+                stepFlopsDone += flops;
+                listener.accept(stepFlopsDone / (batchFlops * options.accumulate()));
+            });
+        }
+    }
+
     /** What the trainer needs beside the parameters. */
     public MemoryPlan memory() {
         return plan;
@@ -137,35 +160,73 @@ public final class Trainer implements AutoCloseable {
      * @throws IllegalArgumentException if there are too few or too many ids
      */
     public void step(int... ids) {
-        if (ids.length != options.bytesPerStep()) {
-            throw new IllegalArgumentException("a step takes " + options.bytesPerStep() + " ids, not " + ids.length);
-        }
-        Ids.check(ids, parameters.config().vocabularySize());
-        int padId = parameters.config().padId();
-        backend.write(targets, (int) Arrays.stream(ids).filter(id -> id != padId).count());
-        backend.write(scalars, scalars(stepsDone + 1).toArray());
+        inputs.take(ids);
+        stepFlopsDone = 0;
+        optimizer.putScalars(stepsDone + 1, options.schedule().at(stepsDone + 1), inputs.scalarValues());
+        backend.write(targets, inputs.targets());
+        backend.write(scalars, inputs.scalars());
         if (options.accumulate() == 1) {
-            backend.write(graph.ids(), ids);
+            backend.write(graph.ids(), inputs.batch(0));
             whole.run();
         } else {
-            stepInParts(ids);
+            stepInParts();
         }
         stepsDone++;
         lastResults = results.enqueue();
     }
 
-    private void stepInParts(int... ids) {
+    private void stepInParts() {
         begin.run();
-        long batchBytes = graph.ids().bytes();
         for (int batch = 0; batch < options.accumulate(); batch++) {
-            backend.write(graph.ids(), MemorySegment.ofArray(ids).asSlice(batch * batchBytes, batchBytes));
+            backend.write(graph.ids(), inputs.batch(batch));
             accumulate.run();
         }
         update.run();
     }
 
-    private StepScalars scalars(long step) {
-        return optimizer.scalars(step, options.schedule().at(step));
+    /** Every operation of a step, in order, without running it; before or after {@link #allocate}. */
+    public List<StepAccount.Call> account() {
+        StepAccount.Recorder recorder = recorder(DryBackend.checks(), () -> { });
+        program(recorder);
+        return recorder.calls();
+    }
+
+    /**
+     * Runs a step on the last one's ids and tells how long each operation took on the device. The step before it, which
+     * runs again too, gives the host the time to enqueue all of them before the device comes to the first. The weights
+     * have moved on by two steps that do not count; this is for measuring alone.
+     */
+    public List<StepAccount.Call> timedAccount() {
+        try (Stopwatch watch = backend.stopwatch()) {
+            StepAccount.Recorder recorder = recorder(ops, watch::lap);
+            if (backend.isAsynchronous() && options.accumulate() == 1) {
+                whole.run();
+            }
+            watch.lap();
+            program(recorder);
+            double[] seconds = watch.seconds();
+            List<StepAccount.Call> calls = new ArrayList<>();
+            for (StepAccount.Call call : recorder.calls()) {
+                calls.add(call.taking(seconds[calls.size()]));
+            }
+            return calls;
+        }
+    }
+
+    private StepAccount.Recorder recorder(Ops to, Runnable afterEach) {
+        List<Tensor> arenas = new ArrayList<>(List.of(parameters.arena(), graph.gradients()));
+        if (parameters.computeCopy() != null) {
+            arenas.add(parameters.computeCopy());
+        }
+        return new StepAccount.Recorder(to, parameters.layout(), arenas, afterEach);
+    }
+
+    private void program(Ops on) {
+        begin(on);
+        for (int batch = 0; batch < options.accumulate(); batch++) {
+            accumulate(on);
+        }
+        update(on);
     }
 
     private void begin(Ops on) {
@@ -232,7 +293,9 @@ public final class Trainer implements AutoCloseable {
 
     /** The learning rate of a step; for Adafactor its relative step. */
     float learningRate(long step) {
-        return scalars(step).learningRate();
+        float[] values = new float[StepScalars.COUNT];
+        optimizer.putScalars(step, options.schedule().at(step), values);
+        return values[StepScalars.LEARNING_RATE];
     }
 
     /** Whether every weight is a finite number. Waits. */

@@ -6,6 +6,15 @@ public interface TrainingListener {
     default void metric(Metric metric) {
     }
 
+    /**
+     * A step is on its way, on a device that works while it is called; not heard of elsewhere.
+     *
+     * @param step counted from 1
+     * @param done share of its work, up to 1
+     */
+    default void progress(long step, double done) {
+    }
+
     /** A checkpoint has been written. */
     default void checkpoint(long step) {
     }

@@ -61,6 +61,7 @@ public final class TrainingRun implements AutoCloseable {
         this.description = description;
         this.listener = listener;
         trainer.measureNorm();   // metrics hold it
+        trainer.onProgress(this::stepGoesOn);
         loggedStep = trainer.stepsDone();
         metrics = new RunMetrics(folder.path(), trainer.stepsDone(), listener::notice);
     }
@@ -70,7 +71,10 @@ public final class TrainingRun implements AutoCloseable {
         Checkpoints.restore(trainer, checkpoint);
     }
 
-    /** Ends the run after the step that is being done. From any thread. */
+    /**
+     * Ends the run: after the step that is being done, or in the middle of it on a device that works while it is called,
+     * where a step may take long. From any thread.
+     */
     public void requestStop() {
         stopRequested = true;
     }
@@ -99,6 +103,20 @@ public final class TrainingRun implements AutoCloseable {
         return outcome;
     }
 
+    /** Says that a step was given up. Weights and optimiser are those of the step before: they change last of all. */
+    private static final class StepGivenUp extends RuntimeException {
+        StepGivenUp() {
+            super("the run was asked to stop", null, false, false);
+        }
+    }
+
+    private void stepGoesOn(double done) {
+        listener.progress(trainer.stepsDone() + 1, done);
+        if (stopRequested) {
+            throw new StepGivenUp();
+        }
+    }
+
     private Outcome trainUntilDone(long start) {
         int[] ids = new int[Math.toIntExact(batches.idsPerStep())];
         for (boolean first = true; trainer.stepsDone() < options.steps(); first = false) {
@@ -112,7 +130,11 @@ public final class TrainingRun implements AutoCloseable {
             if (first) {
                 batches.fill(trainer.stepsDone(), ids);
             }
-            trainer.step(ids);
+            try {
+                trainer.step(ids);
+            } catch (StepGivenUp e) {
+                return Outcome.STOPPED;
+            }
             batches.fill(trainer.stepsDone(), ids);
             logIfKnown();
             noteBusy();

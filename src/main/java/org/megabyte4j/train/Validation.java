@@ -2,7 +2,7 @@ package org.megabyte4j.train;
 
 import java.util.Optional;
 import java.util.function.BooleanSupplier;
-import org.megabyte4j.data.EvaluationBlocks;
+import org.megabyte4j.data.EvaluationWindows;
 
 /**
  * What a run validates on, and with what.
@@ -11,7 +11,7 @@ import org.megabyte4j.data.EvaluationBlocks;
  * @param data      in the evaluator's batch and length
  * @param batches   of the data, as many at most; fewer are spread evenly
  */
-public record Validation(Evaluator evaluator, EvaluationBlocks data, long batches) {
+public record Validation(Evaluator evaluator, EvaluationWindows data, long batches) {
     Optional<Evaluator.Result> evaluate(BooleanSupplier stop) {
         return evaluator.evaluate(data, batches, done -> !stop.getAsBoolean());
     }

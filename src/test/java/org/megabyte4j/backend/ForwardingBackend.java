@@ -36,8 +36,18 @@ public class ForwardingBackend implements Backend {
     }
 
     @Override
+    public boolean supports(DType dtype, DType weights) {
+        return to.supports(dtype, weights);
+    }
+
+    @Override
     public boolean isAsynchronous() {
         return to.isAsynchronous();
+    }
+
+    @Override
+    public boolean decodesPatches(LocalModel model, long batch, int patchSize) {
+        return to.decodesPatches(model, batch, patchSize);
     }
 
     @Override
@@ -78,6 +88,16 @@ public class ForwardingBackend implements Backend {
     @Override
     public Readback readback(Tensor... scalars) {
         return to.readback(scalars);
+    }
+
+    @Override
+    public Stopwatch stopwatch() {
+        return to.stopwatch();
+    }
+
+    @Override
+    public IntReadback intReadback(Tensor ints) {
+        return to.intReadback(ints);
     }
 
     @Override

@@ -123,6 +123,11 @@ public final class ReferenceBackend implements Backend {
     }
 
     @Override
+    public boolean supports(DType dtype, DType weights) {
+        return supports(dtype) && supports(weights);
+    }
+
+    @Override
     public Memory allocate(long bytes) {
         return new Doubles(new double[Math.toIntExact(bytes / 2)], rounding);
     }

@@ -439,6 +439,27 @@ final class ReferenceOps implements Ops {
 
     /** By the {@link Sampler}, which is plain enough and has tests of its own; logits are rounded to float32. */
     @Override
+    public void nextPatch(Tensor results, int last, boolean seesPrevious, PatchInput input) {
+        int batch = (int) input.past().elements();
+        int patch = (int) input.forced().rows();
+        for (int b = 0; b < batch; b++) {
+            if (View.of(input.past()).id(b) < last) {
+                View.of(input.past()).add(b, 1);
+                for (int i = 0; i < patch; i++) {
+                    int id = View.of(results).id(2L * i * batch + b);
+                    View.of(input.earlier()).set((long) b * patch + i, id);
+                    View.of(input.bytePositions()).add((long) b * patch + i, patch);
+                    View.of(input.forced()).set((long) i * batch + b, -1);
+                    View.of(input.positions()).add((long) i * batch + b, patch);
+                }
+                if (seesPrevious) {
+                    View.of(input.previous()).set(b, View.of(results).id(2L * (patch - 1) * batch + b));
+                }
+            }
+        }
+    }
+
+    @Override
     public void sample(Tensor logits, Tensor settings, Tensor allowed, Tensor sequences, Tensor positions,
             Tensor forced, Tensor seen, Tensor chosen, Tensor faults) {
         int vocabulary = (int) logits.columns();

@@ -101,6 +101,12 @@ class ShapeChecksTest {
                         AttentionBias.NONE, t.floats(2, 9, 20), t.ints(2), t.floats(6, 20))),
                 new Call("sample", (ops, t) -> ops.sample(t.floats(3, 33), t.ints(SamplingSettings.COUNT), t.ints(33),
                         t.ints(3), t.ints(3), t.ints(3), t.ints(3, 2), t.ints(3), t.ints(3))),
+                new Call("decodePatch", (ops, t) -> ops.decodePatch(new LocalModel(t.floats(33, 8),
+                        List.of(localLayer(t), localLayer(t)), t.floats(33, 8), t.floats(33), 2, AttentionBias.NONE),
+                        t.floats(12, 8), new PatchChoice(t.ints(3), t.ints(SamplingSettings.COUNT), t.ints(33),
+                        t.ints(3), t.ints(4, 3), t.ints(4, 3), t.ints(3, 2), t.ints(4, 2, 3)), t.floats(4, 3, 33))),
+                new Call("nextPatch", (ops, t) -> ops.nextPatch(t.ints(4, 2, 3), 5, true, new PatchInput(t.ints(3, 4),
+                        t.ints(3, 4), t.ints(3), t.ints(4, 3), t.ints(4, 3), t.ints(3)))),
                 new Call("countTargets", (ops, t) -> ops.countTargets(t.ints(7), 0, t.ints(1))),
                 new Call("softmaxCrossEntropy", (ops, t) -> ops.softmaxCrossEntropy(t.floats(7, 3), t.ints(7), 0,
                         t.ints(1), t.floats(1), t.floats(7, 3), 1)),
@@ -109,6 +115,12 @@ class ShapeChecksTest {
                         new Ops.Clip(t.floats(1), 1), t.floats(n), null, t.floats(n), t.floats(n), t.floats(n))),
                 new Call("adafactor", (ops, t) -> ops.adafactor(ADAFACTOR, LAYOUT, decays, t.floats(4),
                         new Ops.Clip(t.floats(1), 1), t.floats(n), null, t.floats(n), t.floats(8))));
+    }
+
+    /** Width 8, two heads of 4. */
+    private static LocalModel.Layer localLayer(Tensors t) {
+        return new LocalModel.Layer(t.floats(8), t.floats(8), t.floats(16, 8), t.floats(8, 8), t.floats(8), t.floats(8),
+                t.floats(32, 8), t.floats(32), t.floats(8, 32), t.floats(8));
     }
 
     @ParameterizedTest

@@ -2,6 +2,7 @@ package org.megabyte4j.cli;
 
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.within;
+import static org.assertj.core.api.Assertions.withinPercentage;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
@@ -10,6 +11,7 @@ import java.io.PrintWriter;
 import java.io.StringWriter;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.Arrays;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -18,6 +20,7 @@ import org.junit.jupiter.params.provider.CsvSource;
 import org.megabyte4j.model.ConfigJson;
 import org.megabyte4j.model.Flops;
 import org.megabyte4j.model.MegabyteConfig;
+import org.megabyte4j.model.Presets;
 import org.megabyte4j.model.Variant;
 
 class BenchCommandTest {
@@ -68,6 +71,66 @@ class BenchCommandTest {
         assertThat(report.get("first_byte_ms").asDouble()).isPositive();
     }
 
+    /** Without a device, of a model that no machine here could train. */
+    @Test
+    void theRooflineOfAPlanNeedsNoMemory() throws IOException {
+        StringWriter text = new StringWriter();
+        int status = Main.run(new String[] {"bench", "--roofline", "--preset", "paper-large", "--batch", "64", "--seq-len",
+            "8192", "--dtype", "bf16", "--matrix-tflops", "790", "--bandwidth-gb", "4100", "--json"},
+                new PrintWriter(text, true), new PrintWriter(err, true));
+        assertThat(status).as(err.toString()).isZero();
+        JsonNode report = new ObjectMapper().readTree(text.toString());
+        assertThat(report.get("model_flops").asLong())
+                .isEqualTo(Flops.ofTrainingStep(Presets.named("paper-large"), 64, 8192));
+        assertThat(report.get("total").get("floor_us").asDouble() * 1e-6)
+                .isGreaterThan(report.get("total").get("flops").asDouble() / 790e12)
+                .isGreaterThan(report.get("total").get("bytes").asDouble() / 4100e9);
+        assertThat(report.get("total").has("measured_us")).isFalse();
+        for (String figure : new String[] {"flops", "bytes", "calls", "floor_us"}) {
+            double sum = 0;
+            for (JsonNode row : report.get("operations")) {
+                sum += row.get(figure).asDouble();
+            }
+            assertThat(sum).as(figure).isCloseTo(report.get("total").get(figure).asDouble(), withinPercentage(1e-6));
+        }
+    }
+
+    @Test
+    void theRooflineOfADeviceMeasuresEachOperation() throws IOException {
+        assertThat(bench("--roofline", "--batch", "2", "--seq-len", "24", "--steps", "2", "--warmup", "0")).isZero();
+        assertThat(out.toString()).containsPattern("(?m)^rates +[0-9.]+ TFLOP/s of products, [0-9,]+ GB/s of copies$")
+                .containsPattern("(?m)^global +causalAttention +2 .*(memory|products|both) +[0-9.,]+ +[0-9.]+$")
+                .containsPattern("(?m)^total .*[0-9]$").containsPattern("(?m)^measured +[0-9.]+ ms")
+                .containsPattern("(?m)^step +[0-9.]+ ms, the median of 2 as they run in training$");
+    }
+
+    @Test
+    void theRateOfGenerationIsThatOfAllSequencesTogether() throws IOException {
+        JsonNode report = report("--mode", "generate", "--context", "7", "--new-bytes", "9", "--batch", "3", "--json");
+        double[] times = new ObjectMapper().convertValue(report.get("byte_ms"), double[].class);
+        assertThat(times).hasSize(9);
+        double rate = report.get("bytes_per_s").asDouble();
+        assertThat(rate).isCloseTo(3 * 9e3 / Arrays.stream(times).sum(), within(rate / 100));
+        assertThat(report.get("batch").asInt()).isEqualTo(3);
+    }
+
+    @Test
+    void recomputationIsTimedAndNamed() throws IOException {
+        JsonNode report = report("--seq-len", "24", "--steps", "1", "--warmup", "0", "--recompute", "all",
+                "--keep-attention", "--chunk", "4", "--json");
+        assertThat(report.get("recompute").asText()).isEqualTo("all");
+        assertThat(report.get("keep_attention").asBoolean()).isTrue();
+        assertThat(report.get("planned_bytes").asLong()).isPositive();
+    }
+
+    @Test
+    void generationIsTimedWithWeightsInBf16Too() throws IOException {
+        JsonNode report = report("--mode", "generate", "--context", "7", "--new-bytes", "9", "--json", "--weights",
+                "bf16");
+        assertThat(report.get("weights").asText()).isEqualTo("bf16");
+        assertThat(report.get("dtype").asText()).isEqualTo("float32");
+    }
+
     @Test
     void withoutJsonEachFigureIsALine() throws IOException {
         assertThat(bench("--seq-len", "24", "--steps", "1", "--warmup", "0", "--variant", "megabyte_in_action")).isZero();
@@ -83,6 +146,12 @@ class BenchCommandTest {
             --batch 0 --seq-len 24                | --batch 0 is not possible; use at least 1
             --seq-len 23                          | --seq-len 23 is not a multiple of the patch size 4
             --mode generate                       | is longer than the 48 positions (T_MAX)
+            --roofline --mode generate            | --roofline accounts for training steps, not for --mode generate
+            --card h200                           | are for --roofline
+            --roofline --bandwidth-gb 3           | go together, or name a --card
+            --roofline --card h200 --matrix-tflops 0 | must be more than 0
+            --roofline --card gtx                 | invalid value for option '--card'
+            --tune sometimes                      | unknown tuning sometimes; --tune takes on, off, again
             --mode learn                          | invalid value for option '--mode'
             --preset tiny                         | mutually exclusive
             """)

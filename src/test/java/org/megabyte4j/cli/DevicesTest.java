@@ -10,6 +10,7 @@ import org.megabyte4j.backend.Backend;
 import org.megabyte4j.backend.ReferenceBackend;
 import org.megabyte4j.backend.cuda.Blas;
 import org.megabyte4j.backend.cuda.CudaUnavailableException;
+import org.megabyte4j.backend.cuda.Tuning;
 
 class DevicesTest {
     private final List<String> warnings = new ArrayList<>();
@@ -78,7 +79,7 @@ class DevicesTest {
     private String open(String device, String failure, boolean present) {
         Devices devices = new Devices(new Devices.Gpus() {
             @Override
-            public Backend open(int ordinal, Blas blas) {
+            public Backend open(int ordinal, Blas blas, Tuning tuning) {
                 libraries.add(blas);
                 asked.add(ordinal);
                 if (failure != null) {
@@ -99,7 +100,7 @@ class DevicesTest {
                 return present;
             }
         });
-        try (Backend backend = devices.open(device, Blas.JCUBLAS, () -> 1, warnings::add)) {
+        try (Backend backend = devices.open(device, Blas.JCUBLAS, Tuning.OFF, () -> 1, warnings::add)) {
             return backend.name();
         }
     }

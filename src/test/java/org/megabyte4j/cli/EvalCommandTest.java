@@ -108,6 +108,46 @@ class EvalCommandTest {
         }
     }
 
+    /** Each byte once, in the window that ends with it or begins the text, by hand. */
+    @Test
+    void withAStrideEachByteHasAtLeastSoMuchContext() throws IOException {
+        byte[] text = TestRun.text(70, 5);
+        Files.write(folder.resolve("unseen"), text);
+        JsonNode line = evaluated("@alibi --data @unseen --stride 9").getFirst();
+        double expected = slidingMean(text, 24, 9);
+        assertThat(line.get("context").asInt()).isEqualTo(15);
+        assertThat(line.get("bytes").asLong()).isEqualTo(text.length);
+        assertThat(line.get("loss").asDouble()).isCloseTo(expected, within(2e-6 * expected));
+        out.getBuffer().setLength(0);
+        assertThat(evaluated("@alibi --data @unseen --stride 24").getFirst().get("loss"))
+                .isEqualTo(evaluated("@alibi --data @unseen").getFirst().get("loss"));
+    }
+
+    private static double slidingMean(byte[] text, int length, int stride) {
+        double sum = 0;
+        try (ReferenceBackend exact = new ReferenceBackend();
+                Parameters parameters = ModelFiles.load(folder.resolve("alibi"), exact, notice -> { });
+                RunnableGraph graph = RunnableGraph.evaluation(exact, parameters, 1, length)) {
+            for (int t = 0; t < text.length; t++) {
+                int start = 0;
+                while (t - start >= length) {
+                    start += stride;
+                }
+                int[] ids = new int[length];
+                for (int i = start; i < Math.min(text.length, start + length); i++) {
+                    ids[i - start] = text[i] & 255;
+                }
+                float[] logits = graph.logits(ids);
+                double exponentials = 0;
+                for (int id = 0; id < V; id++) {
+                    exponentials += Math.exp(logits[(t - start) * V + id]);
+                }
+                sum += Math.log(exponentials) - logits[(t - start) * V + (text[t] & 255)];
+            }
+        }
+        return sum / text.length;
+    }
+
     @Test
     void withoutDataItIsThePartThatTheRunHeldOutOrLearnedFrom() throws IOException {
         long all = Files.size(folder.resolve("text"));
@@ -123,9 +163,9 @@ class EvalCommandTest {
         double loss = evaluated("@alibi").getFirst().get("loss").asDouble();
         out.getBuffer().setLength(0);
         assertThat(run("eval @alibi --threads 1")).isZero();
-        assertThat(out.toString().lines().toList()).hasSize(2).element(0).asString().contains("length", "bytes",
+        assertThat(out.toString().lines().toList()).hasSize(2).element(0).asString().contains("length", "context", "bytes",
                 "nats per byte", "bits per byte", "KB/s");
-        assertThat(out.toString().lines().toList().get(1).strip().split(" +")[2]).isEqualTo(String.format(
+        assertThat(out.toString().lines().toList().get(1).strip().split(" +")[3]).isEqualTo(String.format(
                 java.util.Locale.ROOT, "%.4f", loss));
     }
 
@@ -150,6 +190,9 @@ class EvalCommandTest {
             @learned --extrapolate 1,8   | sequence length 192 is longer than the 48 positions (T_MAX) that this model \
             learned; use at most 48, or the variant megabyte_in_action
             @alibi --dtype bf16          | the device cpu cannot compute in bf16; use --dtype float32, or --device cuda
+            @alibi --stride 10           | --stride 10 is not a multiple of the patch size 3; use 10 -> 12
+            @alibi --stride 0            | --stride 0 is not a multiple of the patch size 3; use 0 -> 3
+            @alibi --stride 27           | --stride 27 would leave bytes out between sequences of 24; use at most 24
             @alibi --seq-len 23          | sequence length 23 is not a multiple of the patch size 3; use 23 -> 24
             """)
     void whatCannotBeEvaluatedGetsASentence(String line, String sentence) {

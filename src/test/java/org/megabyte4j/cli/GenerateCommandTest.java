@@ -149,6 +149,44 @@ class GenerateCommandTest {
         assertThat(err.toString()).isEmpty();
     }
 
+    /** Whatever is said again is refused; what was asked for once is known. */
+    @Test
+    void aSavedGenerationGoesOnAsIfItHadNeverStopped() {
+        Path model = model(Variant.IN_ACTION);
+        Path file = folder.resolve("story.state");
+        assertThat(generate(model, "--prompt", PROMPT, "-n", 40, "--seed", 5, "--scores", "--no-stop", "--threads", 1))
+                .isZero();
+        String whole = out.toString();
+        out.getBuffer().setLength(0);
+        assertThat(generate(model, "--prompt", PROMPT, "-n", 11, "--seed", 5, "--scores", "--no-stop", "--threads", 1,
+                "--save-state", file)).isZero();
+        assertThat(err.toString()).contains("; seed 5", "saved in " + file + "; --resume-state goes on");
+        assertRefused(file + " has all the 11 bytes that were asked for; use -n to ask for more", model,
+                "--resume-state", file);
+        for (int more : new int[] {9, 20}) {
+            out.getBuffer().setLength(0);
+            assertThat(generate(model, "--resume-state", file, "-n", more, "--save-state", file, "--threads", 1))
+                    .as(err.toString()).isZero();
+        }
+        assertThat(out.toString()).isEqualTo(whole);
+        assertRefused(file + " says what --top-k says; leave out --top-k, or --resume-state to begin anew", model,
+                "--resume-state", file, "--top-k", 3);
+        assertRefused("0 new bytes are not possible; use at least 1", model, "--resume-state", file, "-n", 0);
+        assertRefused(file + " was generated with a model with variant megabyte_in_action, but here it is megabyte; use"
+                + " the same model", model(Variant.MEGABYTE), "--resume-state", file, "-n", 1);
+        assertRefused(file + " was generated with weights in float32, but here it is bf16; use --weights float32",
+                model, "--resume-state", file, "-n", 1, "--weights", "bf16");
+    }
+
+    @Test
+    void weightsCanBeReadInBf16() {
+        assertThat(generate(model(Variant.IN_ACTION), "--prompt", PROMPT, "-n", 30, "--greedy", "--threads", 1,
+                "--weights", "bf16")).as(err.toString()).isZero();
+        assertThat(out.toString()).startsWith(PROMPT);
+        assertRefused("weights in bf16 are not possible with the alignment reference; use the alignment aligned, or"
+                + " weights in float32", model(Variant.IN_ACTION), "--weights", "bf16", "--alignment", "reference");
+    }
+
     @Test
     void withoutANumberOfBytesTheLearnedPositionsAreTheLimit() {
         assertThat(generate(model(Variant.MEGABYTE), "--prompt", "x".repeat(40), "--no-stop"))

@@ -49,6 +49,13 @@ class LargestBatchTest {
                         + " --batch 1 fits, use a smaller --seq-len or a smaller model");
     }
 
+    @Test
+    void whereASingleSequenceDoesNotFitThereAreOtherWays() {
+        assertThatThrownBy(() -> LargestBatch.named("--batch", 1, "--recompute all", b -> 8 * GIB,
+                LargestBatchTest::refuse)).isInstanceOf(OutOfMemoryException.class)
+                .hasMessageEndingWith("5.50 GiB free; not even --batch 1 fits, use --recompute all");
+    }
+
     private static void refuse() {
         throw OutOfMemoryException.ofPlan(" on the GPU", new EnumMap<>(Map.of(Category.PARAMETERS, 8 * GIB)),
                 11 * GIB / 2);

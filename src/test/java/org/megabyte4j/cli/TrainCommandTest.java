@@ -21,6 +21,7 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.megabyte4j.checkpoint.RunFolder;
 import org.megabyte4j.model.ConfigJson;
+import org.megabyte4j.model.Recomputation;
 import org.megabyte4j.model.Variant;
 import org.megabyte4j.tensor.DType;
 import org.megabyte4j.train.Recipe;
@@ -324,7 +325,8 @@ class TrainCommandTest {
                  "optimizer": {"name": "anyprecision", "beta1": 0.8, "beta2": 0.98, "epsilon": 1e-6,
                    "weight_decay": 0.3, "decay_all": true, "dynamic_weight_decay": false, "scale_parameter": true,
                    "kahan": true, "momentum_dtype": "BF16", "variance_dtype": "F32", "compensation_dtype": "F32"},
-                 "schedule": {"name": "linear", "lr": 0.01, "warmup": 1, "steps": 3}}"""));
+                 "schedule": {"name": "linear", "lr": 0.01, "warmup": 1, "steps": 3},
+                 "recomputation": {"stacks": "NONE", "keep_attention": false, "chunk": null}}"""));
         assertThat(trainer.get("data").get("valid_data").get(0).asText()).isEqualTo(path("other"));
         assertThat(trainer.get("data").get("sampling").asText()).isEqualToIgnoringCase("chunks");
         assertThat(trainer.get("bookkeeping").get("keep").asInt()).isEqualTo(7);
@@ -400,6 +402,53 @@ class TrainCommandTest {
         assertThat(folder.resolve("new")).doesNotExist();
     }
 
+    /** The same with and without; a run that goes on may change it, and is told what that means. */
+    @Test
+    void recomputationIsKeptByTheRun() throws IOException {
+        String again = "--recompute all --keep-attention --chunk 3";
+        assertThat(train(fresh("again", with(SMALL, arguments(again + " --schedule constant"))))).as(err.toString())
+                .isZero();
+        assertThat(train(arguments("--resume --out @again --steps 5"))).as(err.toString()).isZero();
+        assertThat(err.toString()).doesNotContain("--recompute");
+        assertThat(Recipe.of(folder.resolve("again")).orElseThrow().options().recomputation())
+                .isEqualTo(new Recomputation(Recomputation.Stacks.ALL, true, 3));
+        assertThat(train(arguments("--resume --out @again --steps 6 --recompute local")))
+                .as(err.toString()).isZero();
+        assertThat(err.toString()).contains("Note: this run goes on with another --recompute, which adds up in another"
+                + " order and may round differently.");
+        assertThat(Recipe.of(folder.resolve("again")).orElseThrow().options().recomputation())
+                .isEqualTo(new Recomputation(Recomputation.Stacks.LOCAL, false, 3));
+        assertRefused("--keep-attention is for global layers that are computed again; add --recompute global or"
+                + " --recompute all, or leave it out", arguments("--data @text --keep-attention --out @new"));
+        assertRefused("--chunk 0 is not possible; use at least 1", arguments("--data @text --chunk 0 --out @new"));
+    }
+
+    @Test
+    void sequencesLongerThanTheDataHasThemAreNoted() {
+        String[] longer = arguments("--data @text --preset tiny --batch 1 --seq-len 512 --steps 1 --threads 1 --out ");
+        longer[longer.length - 1] = "--out";
+        assertThat(train(with(longer, path("padded")))).as(err.toString()).isZero();
+        assertThat(err.toString().lines().findFirst().orElseThrow()).matches("Note: every sequence is padded, since no"
+                + " stretch of the training data has more than 1\\d\\d of --seq-len 512 bytes; what is held out cuts the"
+                + " data up, so name other data with --valid-data, hold out nothing with --valid-fraction 0, or use a"
+                + " shorter --seq-len\\.");
+        assertThat(train(with(longer, path("unpadded"), "--valid-fraction", "0"))).as(err.toString()).isZero();
+        assertThat(err.toString()).doesNotContain("Note:");
+    }
+
+    /** A million bytes with a small model, within 4 GB: in the plan, which takes none of it. */
+    @Test
+    void thePlanOfAMillionBytesIsPrinted() {
+        long[] totals = new long[2];
+        for (int i = 0; i < 2; i++) {
+            assertThat(train(arguments("--preset small --batch 1 --seq-len 1048576 --threads 2 --plan --recompute "
+                    + (i == 0 ? "none" : "all")))).as(err.toString()).isZero();
+            String last = out.toString().lines().toList().getLast();
+            totals[i] = Long.parseLong(last.replaceAll(" bytes.*|\\D", ""));
+        }
+        assertThat(totals[1]).isLessThan(3_500_000_000L).isLessThan(totals[0] / 4);
+    }
+
     @Test
     void tooLittleMemoryIsSaidBeforeAnythingHappens() {
         String[] tooLarge = arguments("--data @text --preset paper-large --batch 200000 --seq-len 8192 --out @new");
@@ -407,7 +456,7 @@ class TrainCommandTest {
         assertThat(err.toString().lines().toList()).singleElement().asString().matches("megabyte4j: not enough memory:"
                 + " \\d+\\.\\d\\d GiB needed \\(parameters 4\\.\\d\\d GiB, gradients .*, optimizer .*, activations .*,"
                 + " workspace .*, inputs .*\\), \\d+\\.\\d\\d GiB free; (the largest that fits is --batch \\d|not even"
-                + " --batch 1 fits, use a smaller --seq-len or a smaller model)");
+                + " --batch 1 fits, use --recompute all, a smaller --seq-len or a smaller model)");
         assertThat(folder.resolve("new")).doesNotExist();
         assertThat(train(with(tooLarge, "--plan"))).isZero();
     }

@@ -23,7 +23,8 @@ class TrainingProgressTest {
     private static String shown(long steps, Duration maxTime, boolean onTerminal) {
         StringWriter text = new StringWriter();
         RunOptions options = new RunOptions(steps, maxTime, BOOKKEEPING);
-        try (var progress = new TrainingProgress(new PrintWriter(text, true), options, 0, onTerminal)) {
+        try (var progress = new TrainingProgress(new PrintWriter(text, true), options, 0, onTerminal,
+                Duration.ofSeconds(10))) {
             for (long step : new long[] {1, 2, 10}) {
                 progress.metric(new Metric.Step(step, 2, 1, 0.1f, step, 12345, Instant.now()));
             }
@@ -43,6 +44,36 @@ class TrainingProgressTest {
                 validation -> assertThat(validation)
                         .isEqualTo("step 10: validation loss 1.0000, 1.4427 bits per byte"),
                 notice -> assertThat(notice).isEqualTo("Note: the disk is almost full."));
+    }
+
+    @Test
+    void aLongStepTellsHowFarItIs() {
+        for (boolean onTerminal : new boolean[] {false, true}) {
+            StringWriter text = new StringWriter();
+            RunOptions options = new RunOptions(3, null, BOOKKEEPING);
+            try (var progress = new TrainingProgress(new PrintWriter(text, true), options, 0, onTerminal,
+                    Duration.ZERO)) {
+                progress.progress(1, 0.125);
+                progress.progress(1, 0.75);
+                progress.progress(1, 1);
+                progress.progress(2, 0.125);
+            }
+            assertThat(text.toString().lines().map(line -> line.replaceAll("0:0\\d", "0:00"))).containsExactly(
+                    onTerminal ? new String[0] : new String[] {"13 % of step 1", "75 % of step 1, about 0:00 left of it",
+                        "100 % of step 1, about 0:00 left of it", "13 % of step 2"});
+        }
+    }
+
+    @Test
+    void aShortStepDoesNot() {
+        StringWriter text = new StringWriter();
+        RunOptions options = new RunOptions(3, null, BOOKKEEPING);
+        try (var progress = new TrainingProgress(new PrintWriter(text, true), options, 0, false,
+                Duration.ofMinutes(1))) {
+            progress.progress(1, 0.5);
+            progress.progress(1, 1);
+        }
+        assertThat(text.toString()).isEmpty();
     }
 
     @Test

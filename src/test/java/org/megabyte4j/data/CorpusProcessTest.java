@@ -40,12 +40,12 @@ class CorpusProcessTest {
                     sleep();
                 }
             })) {
-                var blocks = new EvaluationBlocks(corpus.all("all"), BATCH, LENGTH, Trees.PAD);
+                var blocks = EvaluationWindows.blocks(corpus.all("all"), BATCH, LENGTH, Trees.PAD);
                 var crc = new CRC32();
                 int[] ids = new int[BATCH * LENGTH];
                 ByteBuffer bytes = ByteBuffer.allocate(2 * ids.length).order(ByteOrder.LITTLE_ENDIAN);
                 for (long i = 0; i < blocks.batches(); i++) {
-                    int count = blocks.fill(i, ids);
+                    int count = blocks.fill(i, ids, ids);
                     bytes.clear();
                     for (int k = 0; k < count; k++) {
                         bytes.putShort((short) ids[k]);

@@ -197,11 +197,11 @@ class SamplingProperties {
             @ForAll @IntRange(min = 1, max = 40_000) int length, @ForAll @IntRange(min = 1, max = 4) int pieces) {
         try (TrainingData data = data(30, pieces)) {
             int[] expected = Trees.read(data.validation());
-            var blocks = new EvaluationBlocks(data.validation(), batch, length, Trees.PAD);
+            var blocks = EvaluationWindows.blocks(data.validation(), batch, length, Trees.PAD);
             int[] ids = new int[batch * length];
             int at = 0;
             for (long i = 0; i < blocks.batches(); i++) {
-                int count = blocks.fill(i, ids);
+                int count = blocks.fill(i, ids, ids);
                 int before = at;
                 for (int row = 0; row < batch; row++) {
                     boolean padded = false;
@@ -217,6 +217,45 @@ class SamplingProperties {
                 assertThat(count).isEqualTo(at - before).isPositive();
             }
             assertThat(at).isEqualTo(expected.length);
+        }
+    }
+
+    /** Windows against a loop over positions: where a window begins, and which ids are its targets. */
+    @Property(tries = 100)
+    void windowsPredictEachIdOnceWithContextBeforeIt(@ForAll @IntRange(min = 1, max = 5) int batch,
+            @ForAll @IntRange(min = 1, max = 5000) int length, @ForAll @IntRange(min = 1, max = 100) int percent,
+            @ForAll @IntRange(min = 1, max = 4) int pieces) {
+        int stride = Math.ceilDiv(length * percent, 100);
+        try (TrainingData data = data(1, pieces)) {
+            CorpusPart part = data.validation();
+            var windows = EvaluationWindows.sliding(part, batch, length, stride, Trees.PAD);
+            int[] ids = new int[batch * length];
+            int[] targets = new int[batch * length];
+            long window = 0;
+            for (int stretch = 0; stretch < part.stretches(); stretch++) {
+                int size = (int) part.stretchLength(stretch);
+                int[] all = new int[size];
+                part.readStretch(stretch, 0, all, 0, size);
+                int next = 0;
+                for (int start = 0; next < size; start += stride, window++) {
+                    if (window % batch == 0) {
+                        int count = windows.fill(window / batch, ids, targets);
+                        assertThat(count).isEqualTo((int) Arrays.stream(targets).filter(id -> id != Trees.PAD).count());
+                    }
+                    int row = (int) (window % batch) * length;
+                    for (int t = 0; t < length; t++) {
+                        int id = start + t < size ? all[start + t] : Trees.PAD;
+                        assertThat(ids[row + t]).isEqualTo(id);
+                        boolean due = start + t == next && id != Trees.PAD;
+                        assertThat(targets[row + t]).isEqualTo(due ? id : Trees.PAD);
+                        if (due) {
+                            assertThat(start == 0 || t >= length - stride).as("context of %d", t).isTrue();
+                            next++;
+                        }
+                    }
+                }
+            }
+            assertThat(windows.batches()).isEqualTo(Math.ceilDiv(window, batch));
         }
     }
 

@@ -119,7 +119,7 @@ class TrainingDataTest {
                 assertThat(data.validation().length()).isZero();
                 assertThatThrownBy(() -> sampling.source(data.validation(), 1, 8, Trees.PAD, 1))
                         .isInstanceOf(DataException.class).hasMessage(message);
-                assertThatThrownBy(() -> new EvaluationBlocks(data.validation(), 1, 8, Trees.PAD))
+                assertThatThrownBy(() -> EvaluationWindows.blocks(data.validation(), 1, 8, Trees.PAD))
                         .isInstanceOf(DataException.class).hasMessage(message);
             }
         }

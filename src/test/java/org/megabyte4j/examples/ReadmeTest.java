@@ -32,7 +32,8 @@ class ReadmeTest {
     void readmeShowsTheExamplesWordForWord() throws IOException {
         Matcher block = Pattern.compile("```java\n(.*?)```", Pattern.DOTALL).matcher(Files.readString(Path.of("README.md")));
         List<String> shown = block.results().map(found -> found.group(1)).toList();
-        assertThat(shown).containsExactly(source(TrainStep.class), source(GenerateText.class));
+        assertThat(shown).containsExactly(source(TrainStep.class), source(GenerateText.class),
+                source(ResumeText.class));
     }
 
     private static String source(Class<?> example) throws IOException {
@@ -59,6 +60,20 @@ class ReadmeTest {
             "--temperature", "0.8", "--seed", "42"}, new PrintWriter(command), new PrintWriter(new StringWriter()));
         assertThat(status).isZero();
         assertThat(example).startsWith("Today is").hasSizeGreaterThan("Today is".length()).isEqualTo(command.toString());
+    }
+
+    @Test
+    void resumeExamplePrintsWhatComesWithoutABreak(@TempDir Path folder) {
+        try (Backend backend = CpuBackend.open();
+                Parameters parameters = Parameters.initialized(Presets.named("tiny"), backend, 3)) {
+            ModelFiles.save(folder, parameters, backend);
+        }
+        String example = outputOf(() -> ResumeText.main(new String[] {folder.toString(), folder + "/state"}));
+        StringWriter command = new StringWriter();
+        int status = Main.run(new String[] {"generate", folder.toString(), "--prompt", "Today is", "--max-bytes", "100",
+            "--greedy", "--all-ids", "--no-stop"}, new PrintWriter(command), new PrintWriter(new StringWriter()));
+        assertThat(status).isZero();
+        assertThat(example).isEqualTo(command.toString());
     }
 
     private static String outputOf(Runnable program) {

@@ -22,6 +22,7 @@ import org.megabyte4j.model.MegabyteConfig;
 import org.megabyte4j.model.Parameters;
 import org.megabyte4j.model.TestModels;
 import org.megabyte4j.model.Variant;
+import org.megabyte4j.tensor.DType;
 
 class GeneratorTest {
     private static final int PATCH = 4;
@@ -202,7 +203,7 @@ class GeneratorTest {
         Parameters parameters = model(Variant.IN_ACTION);
         GenerationRequest request = request(prompts().subList(2, 3), RANDOM.withTopK(4)).withScores(true);
         try (Generator generator = Generator.forRequest(request, backend, parameters, 1, Alignment.ALIGNED);
-                Predictor predictor = new AlignedPredictor(backend, parameters, 1, request.length())) {
+                Predictor predictor = new AlignedPredictor(backend, parameters, 1, request.length(), DType.F32)) {
             Generated generated = generator.generate(request).getFirst();
             Sequence sequence = new Sequence(0, request.prompts().getFirst(), request.newIds());
             predictor.start(List.of(sequence), request.sampling());

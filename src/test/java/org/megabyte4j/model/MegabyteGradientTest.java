@@ -47,21 +47,24 @@ class MegabyteGradientTest {
                 return Support.YES;
             }
         };
-        gradientsMatchFiniteDifferences(TestModels.config(variant, 3), DType.F32, 2, 4, everything);
+        gradientsMatchFiniteDifferences(TestModels.config(variant, 3), DType.F32, 2, 4, Recomputation.NONE, everything);
+        gradientsMatchFiniteDifferences(TestModels.config(variant, 3), DType.F32, 2, 4,
+                new Recomputation(Recomputation.Stacks.ALL, true, 3), everything);
     }
 
     private static void gradientsMatchFiniteDifferences(MegabyteConfig config, DType dtype, int batch, int patches) {
-        gradientsMatchFiniteDifferences(config, dtype, batch, patches, Fusion.NONE);
+        gradientsMatchFiniteDifferences(config, dtype, batch, patches, Recomputation.NONE, Fusion.NONE);
     }
 
     private static void gradientsMatchFiniteDifferences(MegabyteConfig config, DType dtype, int batch, int patches,
-            Fusion fusion) {
+            Recomputation recomputation, Fusion fusion) {
         int length = patches * config.patchSize();
         int[] ids = TestModels.ids(batch * length, config.vocabularySize(), 3);
         ids[0] = config.padId();
         try (ReferenceBackend backend = new ReferenceBackend();
                 Parameters parameters = TestModels.random(config, dtype, backend, 1);
-                RunnableGraph training = RunnableGraph.training(backend, parameters, batch, length, fusion)) {
+                RunnableGraph training = RunnableGraph.training(backend, parameters, batch, length, recomputation,
+                        fusion)) {
             training.step(ids);
             double[] gradients = backend.readDoubles(training.graph.gradients());
             Random random = new Random(7);

@@ -81,4 +81,19 @@ class ParametersTest {
         assertThatThrownBy(() -> new Parameters(CONFIG, DType.F16)).isInstanceOf(IllegalArgumentException.class)
                 .hasMessage("a model computes in F32 or BF16, not in F16");
     }
+
+    @Test
+    void theChecksumTellsWeightsApart() {
+        try (CpuBackend backend = CpuBackend.open(1);
+                Parameters one = TestModels.random(TestModels.config(Variant.IN_ACTION, 3), backend, 1);
+                Parameters same = TestModels.random(TestModels.config(Variant.IN_ACTION, 3), DType.F32, backend, 1);
+                Parameters other = TestModels.random(TestModels.config(Variant.IN_ACTION, 3), backend, 2)) {
+            assertThat(one.checksum(backend)).matches("[0-9a-f]{8}").isEqualTo(same.checksum(backend))
+                    .isNotEqualTo(other.checksum(backend));
+            float[] bias = backend.readFloats(one.get("to_logits.bias"));
+            bias[28] = Math.nextUp(bias[28]);
+            backend.write(one.get("to_logits.bias"), bias);
+            assertThat(one.checksum(backend)).isNotEqualTo(same.checksum(backend));
+        }
+    }
 }

@@ -1,5 +1,6 @@
 package org.megabyte4j.model;
 
+import java.util.function.Function;
 import org.megabyte4j.backend.Backend;
 import org.megabyte4j.backend.Fusion;
 import org.megabyte4j.backend.Ops;
@@ -12,14 +13,12 @@ public final class RunnableGraph implements AutoCloseable {
     public final Megabyte graph;
     public final Ops ops;
 
-    private RunnableGraph(Backend backend, Parameters parameters, int batch, int length, Fusion fusion,
-            boolean training) {
+    private RunnableGraph(Backend backend, Function<MemoryPlan, Megabyte> built) {
         this.backend = backend;
-        graph = training ? Megabyte.forTraining(parameters, batch, length, plan, fusion)
-                : Megabyte.forEvaluation(parameters, batch, length, plan, fusion);
+        graph = built.apply(plan);
         ops = backend.plan(plan, dry -> {
             graph.forward(dry);
-            if (training) {
+            if (graph.gradients() != null) {
                 graph.lossAndBackward(dry);
             } else {
                 graph.loss(dry);
@@ -29,17 +28,30 @@ public final class RunnableGraph implements AutoCloseable {
     }
 
     public static RunnableGraph training(Backend backend, Parameters parameters, int batch, int length) {
-        return training(backend, parameters, batch, length, backend.fusion());
+        return training(backend, parameters, batch, length, Recomputation.NONE);
+    }
+
+    public static RunnableGraph training(Backend backend, Parameters parameters, int batch, int length,
+            Recomputation recomputation) {
+        return training(backend, parameters, batch, length, recomputation, backend.fusion());
     }
 
     /** @param fusion which layers are computed at once */
     public static RunnableGraph training(Backend backend, Parameters parameters, int batch, int length,
-            Fusion fusion) {
-        return new RunnableGraph(backend, parameters, batch, length, fusion, true);
+            Recomputation recomputation, Fusion fusion) {
+        return new RunnableGraph(backend,
+                plan -> Megabyte.forTraining(parameters, batch, length, recomputation, plan, fusion));
     }
 
     public static RunnableGraph evaluation(Backend backend, Parameters parameters, int batch, int length) {
-        return new RunnableGraph(backend, parameters, batch, length, backend.fusion(), false);
+        return new RunnableGraph(backend, plan -> Megabyte.forEvaluation(parameters, batch, length, plan,
+                backend.fusion()));
+    }
+
+    /** Without logits; {@code chunk} patches of the local model at a time. */
+    public static RunnableGraph loss(Backend backend, Parameters parameters, int batch, int length, int chunk) {
+        return new RunnableGraph(backend, plan -> Megabyte.forLoss(parameters, batch, length, chunk, plan,
+                backend.fusion()));
     }
 
     /** Runs forward and gives the logits. */
@@ -47,6 +59,15 @@ public final class RunnableGraph implements AutoCloseable {
         backend.write(graph.ids(), ids);
         graph.forward(ops);
         return backend.readFloats(graph.logits());
+    }
+
+    /** Runs forward and gives the loss. */
+    public float loss(int... ids) {
+        backend.write(graph.ids(), ids);
+        ops.fill(graph.loss(), 0);
+        graph.forward(ops);
+        graph.loss(ops);
+        return backend.readFloats(graph.loss())[0];
     }
 
     /** Runs forward and backward from zero gradients and gives the loss. */

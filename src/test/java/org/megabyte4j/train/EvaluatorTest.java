@@ -19,7 +19,8 @@ import org.megabyte4j.backend.Backend;
 import org.megabyte4j.backend.ReferenceBackend;
 import org.megabyte4j.backend.cpu.CpuBackend;
 import org.megabyte4j.data.CorpusSource;
-import org.megabyte4j.data.EvaluationBlocks;
+import org.megabyte4j.data.DataException;
+import org.megabyte4j.data.EvaluationWindows;
 import org.megabyte4j.data.TrainingData;
 import org.megabyte4j.model.ConfigException;
 import org.megabyte4j.model.MegabyteConfig;
@@ -58,7 +59,7 @@ class EvaluatorTest {
         try (MemoryPlan plan = new MemoryPlan()) {
             Evaluator evaluator = new Evaluator(parameters, batch, LENGTH, backend, plan);
             backend.allocate(plan);
-            return evaluator.evaluate(new EvaluationBlocks(data.validation(), batch, LENGTH, 257));
+            return evaluator.evaluate(EvaluationWindows.blocks(data.validation(), batch, LENGTH, 257));
         }
     }
 
@@ -116,6 +117,79 @@ class EvaluatorTest {
         }
     }
 
+    @ParameterizedTest
+    @EnumSource
+    void overlappingWindowsGiveTheMeanOverPositionsInConstantMemory(Variant variant) {
+        MegabyteConfig config = config(variant);
+        try (TrainingData data = open();
+                CpuBackend backend = CpuBackend.open(2);
+                Parameters parameters = TestModels.random(config, backend, 1)) {
+            for (int stride : new int[] {PATCH, 3 * PATCH, LENGTH}) {
+                double expected = slidingMean(config, data, pieces(data), stride);
+                for (int batch : new int[] {1, 3}) {
+                    try (MemoryPlan plan = new MemoryPlan()) {
+                        Evaluator evaluator = Evaluator.sliding(parameters, batch, LENGTH, stride, null, backend, plan);
+                        backend.allocate(plan);
+                        long held = backend.heldBytes();
+                        Evaluator.Result result = evaluator.evaluate(
+                                EvaluationWindows.sliding(data.validation(), batch, LENGTH, stride, 257), 1000, done -> {
+                            assertThat(backend.heldBytes()).isEqualTo(held);
+                            return true;
+                        }).orElseThrow();
+                        assertThat(result.targets()).isEqualTo(data.validation().length());
+                        assertThat(result.loss()).as("stride %d, batch %d", stride, batch)
+                                .isCloseTo(expected, within(2e-6 * expected));
+                    }
+                }
+            }
+        }
+    }
+
+    /** Position by position: each in the first window of its piece that reaches it. */
+    private static double slidingMean(MegabyteConfig config, TrainingData data, int[] pieces, int stride) {
+        double sum = 0;
+        int at = 0;
+        try (ReferenceBackend exact = new ReferenceBackend();
+                Parameters parameters = TestModels.random(config, exact, 1);
+                RunnableGraph graph = RunnableGraph.evaluation(exact, parameters, 1, LENGTH)) {
+            for (int piece : pieces) {
+                for (int t = 0; t < piece; t++) {
+                    int start = t < LENGTH ? 0 : Math.ceilDiv(t - LENGTH + 1, stride) * stride;
+                    int[] ids = new int[LENGTH];
+                    data.validation().read(at + start, ids, 0, Math.min(LENGTH, piece - start));
+                    float[] logits = graph.logits(ids);
+                    double exponentials = 0;
+                    int row = (t - start) * config.vocabularySize();
+                    for (int id = 0; id < config.vocabularySize(); id++) {
+                        exponentials += Math.exp(logits[row + id]);
+                    }
+                    sum += Math.log(exponentials) - logits[row + ids[t - start]];
+                }
+                at += piece;
+            }
+        }
+        return sum / at;
+    }
+
+    @Test
+    void windowsThatDoNotSuitTheEvaluatorAreRefused() {
+        try (TrainingData data = open();
+                Backend backend = CpuBackend.open(1);
+                Parameters parameters = TestModels.random(config(Variant.IN_ACTION), backend, 1);
+                MemoryPlan plan = new MemoryPlan()) {
+            Evaluator blocks = new Evaluator(parameters, 1, LENGTH, backend, plan);
+            backend.allocate(plan);
+            assertThatThrownBy(() -> blocks.evaluate(EvaluationWindows.sliding(data.validation(), 1, LENGTH, PATCH, 257)))
+                    .hasMessage("windows that overlap need an evaluator made by Evaluator.sliding");
+            assertThatThrownBy(() -> Evaluator.sliding(parameters, 1, LENGTH, PATCH + 1, null, backend, new MemoryPlan()))
+                    .isInstanceOf(ConfigException.class)
+                    .hasMessage("stride 4 is not a multiple of the patch size 3; use 4 -> 6");
+            assertThatThrownBy(() -> EvaluationWindows.sliding(data.validation(), 1, LENGTH, LENGTH + PATCH, 257))
+                    .isInstanceOf(DataException.class)
+                    .hasMessage("a stride of 15 is not possible with windows of 12 bytes; use 1 to 12");
+        }
+    }
+
     /** How the split's Javadoc divides: four pieces of equal length, 60 % of each held out at its end. */
     private static int[] pieces(TrainingData data) {
         long length = data.train().length() + data.validation().length();
@@ -136,18 +210,44 @@ class EvaluatorTest {
                 Backend backend = CpuBackend.open(1);
                 Parameters parameters = TestModels.random(config, backend, 1);
                 MemoryPlan plan = new MemoryPlan()) {
-            EvaluationBlocks blocks = new EvaluationBlocks(data.validation(), 1, LENGTH, 257);
+            EvaluationWindows blocks = EvaluationWindows.blocks(data.validation(), 1, LENGTH, 257);
             Evaluator evaluator = new Evaluator(parameters, 1, LENGTH, backend, plan);
             backend.allocate(plan);
             Evaluator.Result whole = evaluator.evaluate(blocks);
             assertThat(evaluator.evaluate(blocks, blocks.batches() + 5, done -> true)).contains(whole);
             Evaluator.Result two = evaluator.evaluate(blocks, 2, done -> true).orElseThrow();
             int[] ids = new int[LENGTH];
-            long targets = blocks.fill(0, ids) + blocks.fill(blocks.batches() / 2, ids);
+            long targets = blocks.fill(0, ids, ids) + blocks.fill(blocks.batches() / 2, ids, ids);
             assertThat(two.targets()).isEqualTo(targets);
             assertThat(two.loss()).isNotEqualTo(whole.loss());
             assertThat(evaluator.evaluate(blocks, 5, done -> done < 3)).isEmpty();
         }
+    }
+
+    @Test
+    void moreThanAnArrayHoldsIsRefused() {
+        MegabyteConfig config = config(Variant.IN_ACTION).withMaxLength(null);
+        try (Parameters parameters = new Parameters(config); Backend backend = CpuBackend.open(1)) {
+            assertThatThrownBy(() -> new Evaluator(parameters, 3, 900_000_000, backend, new MemoryPlan()))
+                    .isInstanceOf(TrainException.class).hasMessage("--batch 3 of 900000000 bytes each is more than the"
+                            + " 2147483647 bytes that an evaluation takes at once; use less");
+        }
+    }
+
+    /** The chunks of an evaluation leave its result as it is, and its local memory does not grow with the length. */
+    @Test
+    void chunksOfAnyLengthTakeTheMemoryOfOne() {
+        MegabyteConfig config = config(Variant.IN_ACTION).withMaxLength(null);
+        long[] logits = new long[2];
+        try (Parameters parameters = new Parameters(config); Backend backend = CpuBackend.open(1)) {
+            for (int i = 0; i < 2; i++) {
+                MemoryPlan plan = new MemoryPlan();
+                new Evaluator(parameters, 1, PATCH * (1 + i) * 50_000, 100, backend, plan);
+                logits[i] = plan.regions().stream().filter(region -> region.name().equals("logits"))
+                        .mapToLong(region -> region.bytes()).sum();
+            }
+        }
+        assertThat(logits).containsOnly(4L * 100 * PATCH * config.vocabularySize());
     }
 
     @Test

@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.assertj.core.api.Assertions.within;
 
+import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -16,10 +17,14 @@ import org.junit.jupiter.params.provider.Arguments;
 import org.junit.jupiter.params.provider.MethodSource;
 import org.megabyte4j.backend.Backend;
 import org.megabyte4j.backend.ReferenceBackend;
+import org.megabyte4j.backend.cpu.CpuBackend;
+import org.megabyte4j.checkpoint.Checkpoint;
 import org.megabyte4j.checkpoint.ModelFiles;
+import org.megabyte4j.checkpoint.RunFolder;
 import org.megabyte4j.checkpoint.SafeTensorsFile;
 import org.megabyte4j.data.Sampling;
 import org.megabyte4j.model.Parameters;
+import org.megabyte4j.model.Recomputation;
 import org.megabyte4j.tensor.DType;
 
 /** A run that stops and fails again and again computes the same bits as one that never does. */
@@ -70,18 +75,57 @@ class ResumeTest {
         }
     }
 
+    static Stream<Recomputation> recomputations() {
+        return Stream.of(new Recomputation(Recomputation.Stacks.LOCAL, false, 3),
+                new Recomputation(Recomputation.Stacks.ALL, true, 5));
+    }
+
+    @ParameterizedTest
+    @MethodSource("recomputations")
+    void aRunKeepsItsRecomputationAndItsBits(Recomputation choice, @TempDir Path folder) throws IOException {
+        DataOptions data = TestRun.data(Files.write(folder.resolve("text"), TestRun.text(500, 3)), Sampling.RANDOM);
+        TrainOptions options = new TrainOptions(TestRun.BATCH, TestRun.LENGTH, 2, 1, OptimizerOptions.adamW(),
+                Schedule.constant(1e-2), choice);
+        assertAnInterruptedRunComputesTheSameBits(data, options, folder);
+        try (RunFolder run = RunFolder.open(folder.resolve("parts"))) {
+            Checkpoint newest = run.latest(notice -> { }).orElseThrow();
+            Recipe stored = Recipe.read(newest.trainer(), newest.folder());
+            assertThat(stored.options().recomputation()).isEqualTo(choice);
+            stored.requireSame(withRecomputation(stored, Recomputation.NONE));    // which may round differently
+            ((ObjectNode) newest.trainer().get("options")).remove("recomputation");
+            assertThat(Recipe.read(newest.trainer(), newest.folder()).options().recomputation())
+                    .as("of a run from before there was a choice").isEqualTo(Recomputation.NONE);
+        }
+    }
+
+    private static Recipe withRecomputation(Recipe of, Recomputation choice) {
+        return new Recipe(of.seed(), of.options().withRecomputation(choice), of.data(), of.bookkeeping(),
+                of.fingerprint(), of.threads(), of.device(), of.dtype());
+    }
+
     @ParameterizedTest
     @MethodSource("optimizers")
     void anInterruptedRunComputesTheSameBits(OptimizerOptions optimizer, Sampling sampling, @TempDir Path folder)
             throws IOException {
         DataOptions data = TestRun.data(Files.write(folder.resolve("text"), TestRun.text(500, 3)), sampling);
-        TrainOptions options = new TrainOptions(TestRun.BATCH, TestRun.LENGTH, 2, 1, optimizer,
-                new Schedule(Schedule.Kind.COSINE, 1e-2, 3, STEPS));
+        assertAnInterruptedRunComputesTheSameBits(data, new TrainOptions(TestRun.BATCH, TestRun.LENGTH, 2, 1, optimizer,
+                new Schedule(Schedule.Kind.COSINE, 1e-2, 3, STEPS)), folder);
+    }
+
+    private static void assertAnInterruptedRunComputesTheSameBits(DataOptions data, TrainOptions options, Path folder)
+            throws IOException {
         RunOptions run = new RunOptions(STEPS, null, new Bookkeeping(1, 4, 2, 3, 96));
         Path whole = folder.resolve("whole");
         TestRun.train(whole, data, options, run, handle -> { });
 
         Path parts = folder.resolve("parts");
+        int[] layers = {0};
+        assertThat(TestRun.train(parts, data, options, run, CpuBackend.open(1), DType.F32, handle -> { }, handle -> {
+            if (handle.trainer().stepsDone() == 0 && ++layers[0] == 3) {
+                handle.run().requestStop();      // in the middle of the first step, which is given up
+            }
+        })).isEqualTo(TrainingRun.Outcome.STOPPED);
+        assertThat(layers[0]).isEqualTo(3);
         for (long stop : List.of(1, 4, 7)) {     // at once, together with a checkpoint, between two
             assertThat(TestRun.train(parts, data, options, run, handle -> {
                 if (handle.trainer().stepsDone() == stop) {
@@ -89,6 +133,11 @@ class ResumeTest {
                 }
             })).isEqualTo(TrainingRun.Outcome.STOPPED);
         }
+        assertThat(TestRun.train(parts, data, options, run, CpuBackend.open(1), DType.F32, handle -> { }, handle -> {
+            if (handle.trainer().stepsDone() == 8) {
+                handle.run().requestStop();      // in the middle of the ninth
+            }
+        })).isEqualTo(TrainingRun.Outcome.STOPPED);
         assertThatThrownBy(() -> TestRun.train(parts, data, options, run, handle -> {
             if (handle.trainer().stepsDone() == STEPS - 1) {
                 throw new Failure();             // two steps behind the checkpoint of step 8

@@ -17,7 +17,7 @@ import org.megabyte4j.backend.cpu.CpuBackend;
 import org.megabyte4j.checkpoint.Checkpoint;
 import org.megabyte4j.checkpoint.RunFolder;
 import org.megabyte4j.data.BatchSource;
-import org.megabyte4j.data.EvaluationBlocks;
+import org.megabyte4j.data.EvaluationWindows;
 import org.megabyte4j.data.Sampling;
 import org.megabyte4j.data.TrainingData;
 import org.megabyte4j.model.Initializer;
@@ -64,6 +64,13 @@ public final class TestRun {
     /** As above on a device, which is closed at the end. */
     static TrainingRun.Outcome train(Path folder, DataOptions data, TrainOptions options, RunOptions run,
             Backend device, DType dtype, Consumer<Handle> atEachStep) throws IOException {
+        return train(folder, data, options, run, device, dtype, atEachStep, handle -> { });
+    }
+
+    /** As above; {@code withinSteps} is called after each layer. */
+    static TrainingRun.Outcome train(Path folder, DataOptions data, TrainOptions options, RunOptions run,
+            Backend device, DType dtype, Consumer<Handle> atEachStep, Consumer<Handle> withinSteps)
+            throws IOException {
         MegabyteConfig config = config(Variant.IN_ACTION);
         try (Backend backend = device;
                 Parameters parameters = new Parameters(config, dtype);
@@ -80,7 +87,7 @@ public final class TestRun {
             }
             BatchSource batches = data.sampling().source(opened.train(), BATCH * options.accumulate(), LENGTH,
                     config.padId(), 1);
-            EvaluationBlocks blocks = new EvaluationBlocks(opened.validation(), BATCH, LENGTH, config.padId());
+            EvaluationWindows blocks = EvaluationWindows.blocks(opened.validation(), BATCH, LENGTH, config.padId());
             Handle[] handle = new Handle[1];
             TrainingListener listener = new TrainingListener() {
                 @Override
@@ -88,6 +95,11 @@ public final class TestRun {
                     if (metric instanceof Metric.Step) {
                         atEachStep.accept(handle[0]);
                     }
+                }
+
+                @Override
+                public void progress(long step, double done) {
+                    withinSteps.accept(handle[0]);
                 }
             };
             var recipe = new Recipe(1, options, data, run.bookkeeping(), opened.fingerprint(), null, "test", dtype);

@@ -5,7 +5,9 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.assertj.core.api.Assertions.within;
 
 import java.nio.charset.StandardCharsets;
+import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.List;
 import java.util.Random;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -18,6 +20,7 @@ import org.megabyte4j.model.ConfigException;
 import org.megabyte4j.model.MegabyteConfig;
 import org.megabyte4j.model.ModelLayout;
 import org.megabyte4j.model.Parameters;
+import org.megabyte4j.model.Recomputation;
 import org.megabyte4j.model.RunnableGraph;
 import org.megabyte4j.model.TestModels;
 import org.megabyte4j.model.Variant;
@@ -77,6 +80,46 @@ class TrainerTest {
                 assertClose(train(exact, config, options(2, 4, 1, optimizer), batches), one, 1e-6f);
                 assertClose(train(cpu, config, options(8, 1, 1, optimizer), batches), one, 2e-5f);
                 assertClose(train(cpu, config, options(2, 4, 1, optimizer), batches), one, 2e-5f);
+            }
+        }
+    }
+
+    /** Chunks of two patches; a batch has four, of two sequences. */
+    @ParameterizedTest
+    @EnumSource
+    void recomputationAndAccumulationGoTogether(Recomputation.Stacks stacks) {
+        for (Variant variant : Variant.values()) {
+            MegabyteConfig config = TestModels.config(variant, PATCH);
+            int[][] batches = batches(config, 6, 0.2);
+            TrainOptions kept = options(2, 3, 1, adamW(1, 0.1, false));
+            TrainOptions again = kept.withRecomputation(new Recomputation(stacks, false, 3));
+            try (Backend exact = new ReferenceBackend(); Backend cpu = CpuBackend.open(2)) {
+                float[] expected = train(exact, config, kept, batches);
+                assertClose(train(exact, config, again, batches), expected, 1e-6f);
+                assertClose(train(cpu, config, again, batches), expected, 2e-5f);
+            }
+        }
+    }
+
+    @Test
+    void aStepTellsHowFarItIs() {
+        MegabyteConfig config = TestModels.config(Variant.IN_ACTION, PATCH);
+        for (Recomputation choice : new Recomputation[] {Recomputation.NONE,
+                new Recomputation(Recomputation.Stacks.ALL, false, 1)}) {
+            try (Backend backend = CpuBackend.open(1);
+                    Parameters parameters = TestModels.random(config, backend, 1);
+                    Trainer trainer = Trainer.create(parameters, options(1, 2, 1, OptimizerOptions.adamW())
+                            .withRecomputation(choice), backend)) {
+                List<Double> shares = new ArrayList<>();
+                trainer.onProgress(shares::add);
+                for (int step = 0; step < 2; step++) {
+                    shares.clear();
+                    trainer.step(new int[2 * LENGTH]);
+                    assertThat(shares).isSorted().doesNotHaveDuplicates().allMatch(share -> share > 0);
+                    assertThat(shares.getLast()).isCloseTo(1, within(1e-12));
+                    // Two layers in each stack, forward and backward, in both batches; the local ones in two chunks.
+                    assertThat(shares).hasSize(choice == Recomputation.NONE ? 16 : 24);
+                }
             }
         }
     }

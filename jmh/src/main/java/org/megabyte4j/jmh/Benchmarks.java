@@ -38,8 +38,8 @@ public final class Benchmarks {
         Path markdown = folder.resolve("jmh.md");
         var chosen = new OptionsBuilder().parent(options);
         if (System.getProperty("megabyte4j.device") == null && !CudaPresence.isLikely()) {
-            System.out.println("LaunchBenchmark is left out: this machine shows no GPU of NVIDIA.");
-            chosen.exclude(LaunchBenchmark.class.getName());
+            System.out.println("Benchmarks of launches are left out: this machine shows no GPU of NVIDIA.");
+            chosen.exclude(LaunchBenchmark.class.getName()).exclude(StepLaunchBenchmark.class.getName());
         }
         new Runner(chosen.resultFormat(ResultFormatType.JSON).result(json.toString())
                 .shouldFailOnError(true).build()).run();

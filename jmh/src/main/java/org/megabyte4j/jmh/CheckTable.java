@@ -2,18 +2,23 @@ package org.megabyte4j.jmh;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
+import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import com.fasterxml.jackson.databind.node.MissingNode;
+import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.time.LocalDate;
 import java.util.ArrayList;
 import java.util.Collections;
 import java.util.List;
 import java.util.Locale;
+import java.util.stream.Collectors;
 
 /**
  * One page about a run of {@code native-build/run-checks.sh}, from what its phases left in the folder of results:
- * {@code phases.tsv}, {@code PHASE.json} of both sides' benchmarks, {@code kernels.json}, {@code jmh.json}.
+ * {@code phases.tsv}, {@code PHASE.json} of both sides' benchmarks, {@code kernels.json}, {@code jmh.json}. The same
+ * figures of both sides go into {@code gpu.jsonl}, for {@link BenchReport}.
  */
 public final class CheckTable {
     private final Path folder;
@@ -27,6 +32,36 @@ public final class CheckTable {
     public static void main(String[] args) throws IOException {
         Path folder = Path.of(args[0]);
         Files.writeString(folder.resolve("table.md"), of(folder));
+        Files.writeString(folder.resolve("gpu.jsonl"), new CheckTable(folder).lines());
+    }
+
+    /** A line of facts, then one for each pair of reports on the same work, as {@code compare.py} writes them. */
+    String lines() {
+        List<ObjectNode> lines = new ArrayList<>();
+        for (String dtype : new String[] {"float32", "bf16"}) {
+            pair(lines, "train-" + dtype, "peer-train-" + dtype);
+            pair(lines, "train-" + dtype, "peer-train-" + dtype + "-compiled");
+            pair(lines, "generate-" + dtype, "peer-generate-" + dtype);
+        }
+        ObjectNode facts = JsonNodeFactory.instance.objectNode().put("date", LocalDate.now().toString());
+        if (!lines.isEmpty()) {
+            JsonNode ours = lines.getFirst().path("ours");
+            facts.put("machine", ours.path("device_description").asText()).put("java", ours.path("java").asText());
+        }
+        lines.addFirst(facts);
+        return lines.stream().map(line -> line + "\n").collect(Collectors.joining());
+    }
+
+    private void pair(List<ObjectNode> lines, String ours, String peer) {
+        JsonNode report = report(ours);
+        if (report.isObject()) {
+            ObjectNode line = JsonNodeFactory.instance.objectNode().put("case", ours);
+            line.set("ours", report);
+            if (report(peer).isObject()) {
+                line.set("peer", report(peer));
+            }
+            lines.add(line);
+        }
     }
 
     /** The page. */
@@ -36,6 +71,7 @@ public final class CheckTable {
         table.training();
         table.generation();
         table.launches();
+        table.roofline();
         table.kernels();
         return table.text.toString();
     }
@@ -72,6 +108,10 @@ public final class CheckTable {
             trainingRow(dtype, "PyTorch, eager", report("peer-train-" + dtype), ours);
             trainingRow(dtype, "PyTorch, compiled", report("peer-train-" + dtype + "-compiled"), ours);
         }
+        for (String length : new String[] {"1m", "8m"}) {
+            JsonNode ours = report("train-" + length);
+            trainingRow("bf16", "megabyte4j", ours, ours);
+        }
     }
 
     private void trainingRow(String dtype, String side, JsonNode report, JsonNode ours) {
@@ -86,7 +126,7 @@ public final class CheckTable {
     }
 
     private void generation() {
-        text.append("\n## Generation\n\nGreedy, one sequence, with caches on both sides.\n\n"
+        text.append("\n## Generation\n\nGreedy, with caches on both sides; one sequence unless said.\n\n"
                 + "| dtype | side | context | bytes/s | median ms of a byte | first byte ms | ratio |\n"
                 + "|---|---|--:|--:|--:|--:|--:|\n");
         for (String dtype : new String[] {"float32", "bf16"}) {
@@ -94,6 +134,8 @@ public final class CheckTable {
             generationRow(dtype, "megabyte4j", ours, ours);
             generationRow(dtype, "PyTorch, eager", report("peer-generate-" + dtype), ours);
         }
+        JsonNode many = report("generate-64-bf16");
+        generationRow("bf16", "megabyte4j, 64 sequences", many, many);
     }
 
     private void generationRow(String dtype, String side, JsonNode report, JsonNode ours) {
@@ -111,6 +153,13 @@ public final class CheckTable {
         if (Files.exists(json)) {
             text.append("\n## Launches\n\nOf one kernel that ends at once, in batches of 100.\n\n")
                     .append(Report.table(new ObjectMapper().readTree(json.toFile())));
+        }
+    }
+
+    private void roofline() {
+        JsonNode report = report("roofline-bf16");
+        if (!report.isMissingNode()) {
+            text.append("\n## A training step, operation by operation\n\n").append(RooflineTable.markdown(report));
         }
     }
 

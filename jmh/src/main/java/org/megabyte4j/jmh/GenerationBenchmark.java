@@ -3,11 +3,13 @@ package org.megabyte4j.jmh;
 import java.util.List;
 import java.util.concurrent.TimeUnit;
 import org.megabyte4j.backend.Backend;
+import org.megabyte4j.generate.Alignment;
 import org.megabyte4j.generate.Generated;
 import org.megabyte4j.generate.GenerationRequest;
 import org.megabyte4j.generate.Generator;
 import org.megabyte4j.model.Parameters;
 import org.megabyte4j.model.Presets;
+import org.megabyte4j.tensor.DType;
 import org.openjdk.jmh.annotations.Benchmark;
 import org.openjdk.jmh.annotations.BenchmarkMode;
 import org.openjdk.jmh.annotations.Fork;
@@ -40,6 +42,10 @@ public class GenerationBenchmark {
     @Param({"64", "512"})
     public int context;
 
+    /** In which the matrices are read. */
+    @Param({"F32", "BF16"})
+    public DType weights;
+
     private Backend backend;
     private Parameters parameters;
     private Generator generator;
@@ -49,7 +55,7 @@ public class GenerationBenchmark {
     public void open() {
         backend = Program.open();
         parameters = Parameters.initialized(Presets.named(preset), backend, 1);
-        generator = new Generator(backend, parameters, 1, context);
+        generator = new Generator(backend, parameters, 1, context, Alignment.ALIGNED, weights);
         request = GenerationRequest.of(new byte[context - NEW_BYTES], NEW_BYTES).withStopAtEos(false);
     }
 

@@ -2,6 +2,9 @@ package org.megabyte4j.jmh;
 
 import java.util.function.Consumer;
 import java.util.function.Function;
+import org.megabyte4j.backend.AccountedOps;
+import org.megabyte4j.backend.Cost;
+import org.megabyte4j.backend.DryBackend;
 import org.megabyte4j.backend.Ops;
 import org.megabyte4j.tensor.DType;
 
@@ -11,10 +14,22 @@ import org.megabyte4j.tensor.DType;
  * @param operation its name in {@link Ops}
  * @param shape     in words
  * @param dtype     of activations
- * @param cost      what it has to do
  * @param work      plans a set of tensors and gives the call on them; each set has its own
  */
-record KernelCase(String operation, String shape, DType dtype, Cost cost, Function<Program, Call> work) {
+record KernelCase(String operation, String shape, DType dtype, Function<Program, Call> work) {
+    /** What the call that is timed has to do. */
+    Cost cost() {
+        Cost[] sum = {Cost.NONE};
+        work.apply(Program.withoutDevice()).timed().accept(new AccountedOps(DryBackend.checks()) {
+            @Override
+            protected void account(AccountedOps.Call call, Runnable checked) {
+                sum[0] = sum[0].plus(call.cost());
+                checked.run();
+            }
+        });
+        return sum[0];
+    }
+
     /**
      * A call that is timed.
      *

@@ -8,6 +8,7 @@ import org.megabyte4j.backend.AttentionBias;
 import org.megabyte4j.backend.AttentionShape;
 import org.megabyte4j.backend.ByteShift;
 import org.megabyte4j.backend.Ops;
+import org.megabyte4j.backend.PatchInput;
 import org.megabyte4j.backend.SamplingSettings;
 import org.megabyte4j.backend.StepScalars;
 import org.megabyte4j.model.MegabyteConfig;
@@ -23,14 +24,12 @@ final class KernelCases {
     private final KernelSizes sizes;
     private final MegabyteConfig model;
     private final DType dtype;
-    private final int element;    // bytes of one of dtype
     private final List<KernelCase> cases = new ArrayList<>();
 
     private KernelCases(KernelSizes sizes, DType dtype) {
         this.sizes = sizes;
         this.dtype = dtype;
         model = sizes.model();
-        element = dtype.bytes();
     }
 
     static List<KernelCase> of(KernelSizes sizes, DType dtype) {
@@ -46,26 +45,25 @@ final class KernelCases {
         return List.copyOf(all.cases);
     }
 
-    private void add(String operation, String shape, Cost cost, Function<Program, KernelCase.Call> work) {
-        cases.add(new KernelCase(operation, shape, dtype, cost, work));
+    private void add(String operation, String shape, Function<Program, KernelCase.Call> work) {
+        cases.add(new KernelCase(operation, shape, dtype, work));
     }
 
     private static String rows(long rows, long columns) {
         return rows + " x " + columns;
     }
 
-    // ---- elements: what is read and written, once ------------------------------------------------------------------
+    // ---- elements --------------------------------------------------------------------------------------------------
 
     private void elementwise() {
         long rows = sizes.positions();
         int columns = model.localSize();
-        long count = rows * columns;
         DType other = dtype == DType.F32 ? DType.BF16 : DType.F32;
-        add("fill", rows(rows, columns), Cost.each(count, element, 0), p -> {
+        add("fill", rows(rows, columns), p -> {
             Tensor x = p.empty(dtype, rows, columns);
             return KernelCase.Call.of(ops -> ops.fill(x, 1));
         });
-        add("copy to " + other.label(), rows(rows, columns), Cost.each(count, 6, 0), p -> {
+        add("copy to " + other.label(), rows(rows, columns), p -> {
             Tensor from = p.values(dtype, rows, columns);
             Tensor to = p.empty(other, rows, columns);
             return KernelCase.Call.of(ops -> ops.copy(from, to));
@@ -74,9 +72,8 @@ final class KernelCases {
         gelu(sizes.positions(), 4 * model.localSize());
     }
 
-    /** Two inputs, two outputs, some 30 operations for each. */
     private void gelu(long rows, int columns) {
-        add("geluBackward", rows(rows, columns), Cost.each(rows * columns, 4.0 * element, 30), p -> {
+        add("geluBackward", rows(rows, columns), p -> {
             Tensor x = p.values(dtype, rows, columns);
             Tensor dOut = p.values(dtype, rows, columns);
             Tensor dX = p.empty(dtype, rows, columns);
@@ -85,22 +82,19 @@ final class KernelCases {
         });
     }
 
-    // ---- embeddings: ids, a row for each, the table once -----------------------------------------------------------
+    // ---- embeddings ------------------------------------------------------------------------------------------------
 
     private void embeddings() {
         long rows = sizes.positions();
         int width = model.globalEmbeddingSize();
-        long table = (long) model.vocabularySize() * width;
         var shift = new ByteShift(model.patchSize(), sizes.length());
-        add("embed", rows(rows, width), new Cost(rows * (4 + (long) width * element) + table * element, 0), p -> {
+        add("embed", rows(rows, width), p -> {
             Tensor ids = ids(p);
             Tensor weights = p.values(dtype, model.vocabularySize(), width);
             Tensor out = p.empty(dtype, rows, width);
             return KernelCase.Call.of(ops -> ops.embed(ids, shift, model.padId(), weights, null, null, out));
         });
-        // The table's gradient is float32, read and written; sorting positions by id moves 20 bytes for each.
-        add("embedBackward", rows(rows, width), new Cost(rows * (20 + (long) width * element) + table * 8,
-                (double) rows * width), p -> {
+        add("embedBackward", rows(rows, width), p -> {
             Tensor ids = ids(p);
             Tensor dOut = p.values(dtype, rows, width);
             Tensor dTable = p.empty(model.vocabularySize(), width);
@@ -139,9 +133,8 @@ final class KernelCases {
     /** With bias and residual where the model has them; the residual is added in place. */
     private void linear(long rows, int in, int out, boolean bias) {
         boolean residual = bias && in == 4 * out;
-        long besides = (bias ? out : 0) + (residual ? rows * out : 0);
         String words = product(rows, in, out) + (bias ? ", bias" : "") + (residual ? ", residual" : "");
-        add("linear", words, Cost.product(rows, in, out, besides, dtype), p -> {
+        add("linear", words, p -> {
             Tensor x = p.values(dtype, rows, in);
             Tensor weight = p.values(dtype, out, in);
             Tensor b = bias ? p.values(dtype, out) : null;
@@ -154,7 +147,7 @@ final class KernelCases {
     /** The pre-activation is written beside the activation. */
     private void linearGelu(long rows, int width) {
         int wide = 4 * width;
-        add("linearGelu", product(rows, width, wide), Cost.product(rows, width, wide, wide + rows * wide, dtype), p -> {
+        add("linearGelu", product(rows, width, wide), p -> {
             Tensor x = p.values(dtype, rows, width);
             Tensor weight = p.values(dtype, wide, width);
             Tensor bias = p.values(dtype, wide);
@@ -165,13 +158,13 @@ final class KernelCases {
     }
 
     private void gradients(long rows, int in, int out) {
-        add("linearInputGradient", product(rows, in, out), Cost.product(rows, in, out, 0, dtype), p -> {
+        add("linearInputGradient", product(rows, in, out), p -> {
             Tensor dOut = p.values(dtype, rows, out);
             Tensor weight = p.values(dtype, out, in);
             Tensor dX = p.empty(dtype, rows, in);
             return KernelCase.Call.of(ops -> ops.linearInputGradient(dOut, weight, null, dX));
         });
-        add("linearWeightGradient", product(rows, in, out) + ", bias", Cost.weightGradient(rows, in, out, dtype), p -> {
+        add("linearWeightGradient", product(rows, in, out) + ", bias", p -> {
             Tensor x = p.values(dtype, rows, in);
             Tensor dOut = p.values(dtype, rows, out);
             Tensor dWeight = p.empty(out, in);
@@ -180,7 +173,7 @@ final class KernelCases {
         });
     }
 
-    // ---- LayerNorm: two statistics of 4 bytes for each row ---------------------------------------------------------
+    // ---- LayerNorm -------------------------------------------------------------------------------------------------
 
     private void normalisations() {
         layerNorm(sizes.patches(), model.globalSize());
@@ -188,9 +181,7 @@ final class KernelCases {
     }
 
     private void layerNorm(long rows, int dim) {
-        long count = rows * dim;
-        Cost forward = new Cost(2 * count * element + 8 * rows, 8.0 * count);
-        add("layerNorm", rows(rows, dim), forward, p -> {
+        add("layerNorm", rows(rows, dim), p -> {
             Tensor x = p.values(dtype, rows, dim);
             Tensor weight = p.values(dtype, dim);
             Tensor bias = p.values(dtype, dim);
@@ -199,7 +190,7 @@ final class KernelCases {
             Tensor rstd = p.empty(rows);
             return KernelCase.Call.of(ops -> ops.layerNorm(x, weight, bias, out, mean, rstd));
         });
-        add("layerNormAgain", rows(rows, dim), new Cost(forward.bytes(), 4.0 * count), p -> {
+        add("layerNormAgain", rows(rows, dim), p -> {
             Tensor x = p.values(dtype, rows, dim);
             Tensor weight = p.values(dtype, dim);
             Tensor bias = p.values(dtype, dim);
@@ -208,8 +199,7 @@ final class KernelCases {
             Tensor rstd = p.values(rows);
             return KernelCase.Call.of(ops -> ops.layerNormAgain(x, weight, bias, mean, rstd, out));
         });
-        add("layerNormBackward", rows(rows, dim) + ", residual", new Cost(4 * count * element + 8 * rows, 14.0 * count),
-                p -> {
+        add("layerNormBackward", rows(rows, dim) + ", residual", p -> {
             Tensor x = p.values(dtype, rows, dim);
             Tensor dOut = p.values(dtype, rows, dim);
             Tensor dResidual = p.values(dtype, rows, dim);
@@ -241,13 +231,13 @@ final class KernelCases {
     }
 
     private void attention(AttentionShape shape) {
-        add("causalAttention", words(shape), Cost.attention(shape, dtype), p -> {
+        add("causalAttention", words(shape), p -> {
             Tensor qkv = p.values(dtype, shape.rows(), shape.packedWidth());
             Tensor out = p.empty(dtype, shape.rows(), shape.width());
             Tensor lse = p.empty(shape.batch(), shape.heads(), shape.length());
             return KernelCase.Call.of(ops -> ops.causalAttention(shape, qkv, BIAS, out, lse));
         });
-        add("causalAttentionBackward", words(shape), Cost.attentionBackward(shape, dtype), p -> {
+        add("causalAttentionBackward", words(shape), p -> {
             Tensor qkv = p.values(dtype, shape.rows(), shape.packedWidth());
             Tensor out = p.empty(dtype, shape.rows(), shape.width());
             Tensor lse = p.empty(shape.batch(), shape.heads(), shape.length());
@@ -267,12 +257,15 @@ final class KernelCases {
         cachedAttention(new AttentionShape(sizes.batch(), 1, model.localHeads(), 1, model.localHeadSize()),
                 model.patchSize());
         sample(Math.toIntExact(sizes.batch()), model.vocabularySize());
+        nextPatch(Math.toIntExact(sizes.batch()), model.patchSize());
+        decodePatch(1);
+        decodePatch(2 * Math.toIntExact(sizes.batch()));
     }
 
     /** The last position of a full cache. */
     private void cachedAttention(AttentionShape shape, int capacity) {
         int past = capacity - 1;
-        add("cachedAttention", words(shape) + ", cache of " + capacity, Cost.cachedAttention(shape, past, dtype), p -> {
+        add("cachedAttention", words(shape) + ", cache of " + capacity, p -> {
             int[] held = new int[Math.toIntExact(shape.batch())];
             Arrays.fill(held, past);
             Tensor qkv = p.values(dtype, shape.rows(), shape.packedWidth());
@@ -289,7 +282,7 @@ final class KernelCases {
             return;
         }
         int words = Math.ceilDiv(vocabulary, 32);
-        add("sample", rows(batch, vocabulary) + ", top-p 0.9", Cost.each((long) batch * vocabulary, 8.25, 10), p -> {
+        add("sample", rows(batch, vocabulary) + ", top-p 0.9", p -> {
             int[] all = new int[vocabulary];
             Arrays.fill(all, 1);
             int[] known = new int[batch];
@@ -308,18 +301,41 @@ final class KernelCases {
         });
     }
 
+    private void nextPatch(int batch, int patch) {
+        if (dtype != DType.F32) {
+            return;
+        }
+        add("nextPatch", batch + " x " + patch, p -> {
+            Tensor results = p.empty(DType.I32, patch, 2, batch);
+            PatchInput input = new PatchInput(p.empty(DType.I32, batch, patch), p.empty(DType.I32, batch, patch),
+                    p.empty(DType.I32, batch), p.empty(DType.I32, patch, batch), p.empty(DType.I32, patch, batch),
+                    p.empty(DType.I32, batch));
+            return KernelCase.Call.of(ops -> ops.nextPatch(results, Integer.MAX_VALUE, true, input));
+        });
+    }
+
+    /** Only in bf16, where one kernel does it; beside it the same operation by operation. */
+    private void decodePatch(int batch) {
+        if (dtype != DType.BF16) {
+            return;
+        }
+        String words = batch + " x " + model.patchSize() + " bytes, " + model.localLayers() + " layers of "
+                + model.localSize();
+        add("decodePatch", words, p -> new PatchDecoding(p, model, batch).atOnce());
+        add("decodePatch operation by operation", words, p -> new PatchDecoding(p, model, batch).byteByByte(p));
+    }
+
     // ---- loss ------------------------------------------------------------------------------------------------------
 
     private void loss() {
         long rows = sizes.positions();
         int vocabulary = model.vocabularySize();
-        add("countTargets", Long.toString(rows), Cost.each(rows, 4, 0), p -> {
+        add("countTargets", Long.toString(rows), p -> {
             Tensor ids = ids(p);
             Tensor count = p.empty(DType.I32, 1);
             return KernelCase.Call.of(ops -> ops.countTargets(ids, model.padId(), count));
         });
-        add("softmaxCrossEntropy", rows(rows, vocabulary) + ", gradient",
-                new Cost(rows * (2L * vocabulary * element + 12), 8.0 * rows * vocabulary), p -> {
+        add("softmaxCrossEntropy", rows(rows, vocabulary) + ", gradient", p -> {
             Tensor logits = p.values(dtype, rows, vocabulary);
             Tensor targets = ids(p);
             Tensor count = p.of(Math.toIntExact(rows));
@@ -330,7 +346,7 @@ final class KernelCases {
         });
     }
 
-    // ---- optimisers, over all parameters: 4 bytes each of parameters, gradients, moments ---------------------------
+    // ---- optimisers, over all parameters ---------------------------------------------------------------------------
 
     private void optimisers() {
         ParameterLayout layout = ModelLayout.of(model);
@@ -340,30 +356,29 @@ final class KernelCases {
         }
         long count = layout.elements();
         String words = count + " parameters";
-        int copy = dtype == DType.BF16 ? 2 : 0;    // of the weights, written beside
-        add("norm", words, Cost.each(count, 4, 2), p -> {
+        boolean copy = dtype == DType.BF16;    // of the weights, written beside
+        add("norm", words, p -> {
             Tensor gradients = p.values(count);
             Tensor norm = p.empty(1);
             return KernelCase.Call.of(ops -> ops.norm(gradients, norm));
         });
         var adam = new Ops.AdamWSettings(0.9, 0.95, 1e-8, 0.1);
-        add("adamW", words + ", clipped", Cost.each(count, 28 + copy, 14), p -> {
-            Arenas of = new Arenas(p, count, copy > 0);
+        add("adamW", words + ", clipped", p -> {
+            Arenas of = new Arenas(p, count, copy);
             Tensor first = p.empty(count);
             Tensor second = p.empty(count);
             return KernelCase.Call.of(ops -> ops.adamW(adam, layout, decays, of.scalars, of.clip, of.parameters,
                     of.copy, of.gradients, first, second));
         });
         var factored = new Ops.AdafactorSettings(1e-30f, 1e-3f, 1, true, 0.1f, false);
-        add("adafactor", words + ", clipped", Cost.each(count, 20 + copy, 12), p -> {
-            Arenas of = new Arenas(p, count, copy > 0);
+        add("adafactor", words + ", clipped", p -> {
+            Arenas of = new Arenas(p, count, copy);
             Tensor state = p.empty(Ops.adafactorStateElements(layout));
             return KernelCase.Call.of(ops -> ops.adafactor(factored, layout, decays, of.scalars, of.clip, of.parameters,
                     of.copy, of.gradients, state));
         });
-        // Moments and compensation of 2 bytes, each read and written.
-        add("anyPrecisionAdamW", words + ", clipped, state bf16", Cost.each(count, 8 + 4 + 3 * 4 + copy, 20), p -> {
-            Arenas of = new Arenas(p, count, copy > 0);
+        add("anyPrecisionAdamW", words + ", clipped, state bf16", p -> {
+            Arenas of = new Arenas(p, count, copy);
             Tensor first = p.empty(DType.BF16, count);
             Tensor second = p.empty(DType.BF16, count);
             Tensor compensation = p.empty(DType.BF16, count);
@@ -381,7 +396,7 @@ final class KernelCases {
         final Tensor copy;
 
         Arenas(Program p, long count, boolean hasCopy) {
-            scalars = p.of(new StepScalars(1e-4f, 1, 1, 0.99f).toArray());
+            scalars = p.of(StepScalars.of(1e-4f, 1, 1, 0.99f));
             clip = new Ops.Clip(p.of(2f), 1);
             parameters = p.values(count);
             gradients = p.values(count);

@@ -5,37 +5,43 @@ import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.util.Locale;
+import java.util.Map;
+import org.megabyte4j.backend.Cost;
+import org.megabyte4j.backend.Rates;
 import org.megabyte4j.tensor.DType;
 
 /** What {@link KernelTimes} measured, as JSON and from there as a Markdown table. */
 final class KernelReport {
-    private final Roofline roofline;
+    private final Map<DType, Rates> rates;
     private final ObjectNode report;
     private final ArrayNode rows;
 
     /**
      * @param device    in words
      * @param simulated whether times mean nothing
+     * @param rates     that were measured in each type
      */
-    KernelReport(String device, boolean simulated, Roofline roofline) {
-        this.roofline = roofline;
+    KernelReport(String device, boolean simulated, Map<DType, Rates> rates) {
+        this.rates = rates;
         report = JsonNodeFactory.instance.objectNode().put("device", device).put("simulated", simulated)
-                .put("copy_gb_per_s", roofline.bytesPerSecond() / 1e9)
-                .put("product_float32_tflop_per_s", roofline.flopsPerSecond().get(DType.F32) / 1e12)
-                .put("product_bf16_tflop_per_s", roofline.flopsPerSecond().get(DType.BF16) / 1e12);
+                .put("copy_gb_per_s", rates.get(DType.BF16).bytesPerSecond() / 1e9)
+                .put("product_float32_tflop_per_s", rates.get(DType.F32).flopsPerSecond() / 1e12)
+                .put("product_bf16_tflop_per_s", rates.get(DType.BF16).flopsPerSecond() / 1e12);
         rows = report.putArray("operations");
     }
 
     void add(KernelCase work, KernelTimer.Timing timing) {
         Cost cost = work.cost();
+        Rates reached = rates.get(work.dtype());
+        double floor = 1e6 * reached.floor(cost);
         double seconds = timing.median() * 1e-6;
         row(work).put("launches", timing.launches()).put("sets", timing.sets())
                 .put("median_us", timing.median()).put("least_us", timing.least()).put("most_us", timing.most())
                 .put("bytes", cost.bytes()).put("flops", cost.flops())
                 .put("gb_per_s", cost.bytes() / seconds / 1e9).put("tflop_per_s", cost.flops() / seconds / 1e12)
-                .put("floor_us", roofline.floor(cost, work.dtype()))
-                .put("bound", roofline.isMemoryBound(cost, work.dtype()) ? "memory" : "arithmetic")
-                .put("percent_of_roofline", 100 * roofline.floor(cost, work.dtype()) / timing.median());
+                .put("floor_us", floor)
+                .put("bound", reached.isMemoryBound(cost) ? "memory" : "arithmetic")
+                .put("percent_of_roofline", 100 * floor / timing.median());
     }
 
     void addFailure(KernelCase work, String reason) {

@@ -5,6 +5,7 @@ import java.util.Arrays;
 import java.util.List;
 import org.megabyte4j.backend.Ops;
 import org.megabyte4j.backend.Recording;
+import org.megabyte4j.backend.Stopwatch;
 import org.megabyte4j.backend.cuda.CudaBackend;
 
 /**
@@ -49,15 +50,27 @@ final class KernelTimer {
             }
             long launches = backend.countLaunches(sets.getFirst());
             try (Recording all = backend.record(() -> sets.forEach(Set::run))) {
-                backend.time(all, WARM_UP);
-                float[] times = backend.time(all, replays);
+                time(all, WARM_UP);
+                double[] times = time(all, replays);
                 Arrays.sort(times);
-                double perCall = 1e3 / sets.size();
+                double perCall = 1e6 / sets.size();
                 return new Timing(launches, sets.size(), perCall * (times[(replays - 1) / 2] + times[replays / 2]) / 2,
                         perCall * times[0], perCall * times[replays - 1]);
             }
         } finally {
             sets.forEach(Set::close);
+        }
+    }
+
+    /** Seconds of each run; all are enqueued before the host waits. */
+    private double[] time(Runnable work, int runs) {
+        try (Stopwatch watch = backend.stopwatch()) {
+            watch.lap();
+            for (int i = 0; i < runs; i++) {
+                work.run();
+                watch.lap();
+            }
+            return watch.seconds();
         }
     }
 

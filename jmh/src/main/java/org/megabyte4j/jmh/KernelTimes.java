@@ -5,7 +5,9 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.Map;
 import java.util.concurrent.Callable;
+import org.megabyte4j.backend.Rates;
 import org.megabyte4j.backend.cuda.CudaBackend;
 import org.megabyte4j.tensor.DType;
 import picocli.CommandLine;
@@ -43,7 +45,7 @@ public final class KernelTimes implements Callable<Integer> {
         try (CudaBackend backend = Program.openGpu(device)) {
             KernelTimer timer = new KernelTimer(backend, chosen.rotation(), replays);
             KernelReport report = new KernelReport(backend.description(), backend.name().equals("simulated"),
-                    Roofline.measure(timer, chosen));
+                    Map.of(DType.F32, rates(backend, DType.F32, chosen), DType.BF16, rates(backend, DType.BF16, chosen)));
             for (DType dtype : List.of(DType.F32, DType.BF16)) {
                 for (KernelCase work : KernelCases.of(chosen, dtype)) {
                     if (work.operation().contains(only)) {
@@ -54,6 +56,10 @@ public final class KernelTimes implements Callable<Integer> {
             }
         }
         return failures == 0 ? 0 : 1;
+    }
+
+    private static Rates rates(CudaBackend backend, DType dtype, KernelSizes sizes) {
+        return Rates.measure(backend, dtype, sizes.product(), sizes.copyBytes());
     }
 
     /** One that fails does not keep the others. */

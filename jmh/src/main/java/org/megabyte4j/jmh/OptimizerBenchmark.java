@@ -40,7 +40,7 @@ public class OptimizerBenchmark extends OperationBenchmark {
         for (int i = 0; i < decays.length; i++) {
             decays[i] = layout.entries().get(i).decayed();
         }
-        scalars = tensors.of(new StepScalars(1e-4f, 1, 1, 0.99f).toArray());
+        scalars = tensors.of(StepScalars.of(1e-4f, 1, 1, 0.99f));
         norm = tensors.empty(1);
         clip = new Ops.Clip(norm, 1);
         parameters = tensors.values(layout.elements());

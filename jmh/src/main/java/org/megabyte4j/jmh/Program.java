@@ -42,6 +42,11 @@ final class Program implements AutoCloseable {
         this.closesBackend = closesBackend;
     }
 
+    /** For tensors that only have shapes. */
+    static Program withoutDevice() {
+        return new Program(null, false);
+    }
+
     /** On a device that others use too. */
     static Program on(Backend backend) {
         return new Program(backend, false);

@@ -73,6 +73,11 @@ public final class CpuBackend implements Backend {
     }
 
     @Override
+    public boolean supports(DType dtype, DType weights) {
+        return dtype == DType.F32 && (weights == DType.F32 || weights == DType.BF16);
+    }
+
+    @Override
     public String description() {
         return workers.threads() + (workers.threads() == 1 ? " thread, " : " threads, ") + kernels.name() + ", "
                 + gemm.description();

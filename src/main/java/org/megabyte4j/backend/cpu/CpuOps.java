@@ -8,6 +8,7 @@ import org.megabyte4j.backend.AttentionBias;
 import org.megabyte4j.backend.AttentionShape;
 import org.megabyte4j.backend.ByteShift;
 import org.megabyte4j.backend.Ops;
+import org.megabyte4j.backend.PatchInput;
 import org.megabyte4j.tensor.ParameterLayout;
 import org.megabyte4j.tensor.Tensor;
 
@@ -98,7 +99,7 @@ final class CpuOps implements Ops {
 
     @Override
     public void linear(Tensor x, Tensor weight, Tensor bias, Tensor addend, Tensor out) {
-        linear.forward(x, weight, bias, addend, out);
+        linear.forward(x, weight, bias, addend, out, workspace);
     }
 
     @Override
@@ -113,7 +114,7 @@ final class CpuOps implements Ops {
 
     @Override
     public void linearGelu(Tensor x, Tensor weight, Tensor bias, Tensor preActivation, Tensor activated) {
-        linear.forwardGelu(x, weight, bias, preActivation, activated);
+        linear.forwardGelu(x, weight, bias, preActivation, activated, workspace);
     }
 
     @Override
@@ -174,6 +175,11 @@ final class CpuOps implements Ops {
     public void sample(Tensor logits, Tensor settings, Tensor allowed, Tensor sequences, Tensor positions,
             Tensor forced, Tensor seen, Tensor chosen, Tensor faults) {
         sampling.sample(logits, settings, allowed, sequences, positions, forced, seen, chosen, faults);
+    }
+
+    @Override
+    public void nextPatch(Tensor results, int last, boolean seesPrevious, PatchInput input) {
+        SamplingOps.nextPatch(results, last, seesPrevious, input);
     }
 
     @Override

@@ -56,6 +56,12 @@ interface Kernels {
 
     float dot(MemorySegment a, long aAt, MemorySegment b, long bAt, int count);
 
+    /** As {@link #dot} with {@code b} in bf16: the same sum in the same order. */
+    float dotBf16(MemorySegment a, long aAt, MemorySegment b, long bAt, int count);
+
+    /** Elements of bf16 as float32. */
+    void widen(MemorySegment from, long fromAt, MemorySegment to, long at, int count);
+
     float sum(MemorySegment x, long at, int count);
 
     float max(MemorySegment x, long at, int count);

@@ -15,6 +15,8 @@ final class LinearOps {
     private static final int FEW_ROWS = 8;
     /** Multiply-adds below which a second thread costs more than it brings. */
     private static final long SMALL = 1L << 15;
+    /** Elements of bf16 weights that are widened at a time: what the caches hold. */
+    private static final long WIDENED = 1L << 19;
 
     private final Workers workers;
     private final Kernels kernels;
@@ -31,38 +33,82 @@ final class LinearOps {
         void apply(long row, long column, int count);
     }
 
-    void forward(Tensor x, Tensor weight, Tensor bias, Tensor addend, Tensor out) {
-        forward(x, weight, bias, addend, out, null);
+    /** Float32 elements of workspace: where bf16 weights for many rows are widened. */
+    static long workspace(Tensor weight, Tensor out) {
+        return isWidened(weight, Math.toIntExact(out.elements() / weight.size(0)))
+                ? Math.min(weight.size(0), widenedColumns(weight.size(1))) * weight.size(1) : 0;
     }
 
-    void forwardGelu(Tensor x, Tensor weight, Tensor bias, Tensor preActivation, Tensor activated) {
+    private static boolean isWidened(Tensor weight, int rows) {
+        return BFloat16.isHalf(weight.dtype()) && rows > FEW_ROWS;
+    }
+
+    private static long widenedColumns(long inner) {
+        return Math.max(1, WIDENED / inner);
+    }
+
+    void forward(Tensor x, Tensor weight, Tensor bias, Tensor addend, Tensor out, Tensor workspace) {
+        forward(x, weight, bias, addend, out, null, workspace);
+    }
+
+    void forwardGelu(Tensor x, Tensor weight, Tensor bias, Tensor preActivation, Tensor activated,
+            Tensor workspace) {
         MemorySegment from = segment(preActivation);
         MemorySegment to = segment(activated);
         long columns = weight.size(0);
         forward(x, weight, bias, null, preActivation, (row, column, count) ->
-                kernels.gelu(from, row * columns + column, to, row * columns + column, count));
+                kernels.gelu(from, row * columns + column, to, row * columns + column, count), workspace);
     }
 
-    private void forward(Tensor x, Tensor weight, Tensor bias, Tensor addend, Tensor out, Epilogue epilogue) {
+    private void forward(Tensor x, Tensor weight, Tensor bias, Tensor addend, Tensor out, Epilogue epilogue,
+            Tensor workspace) {
+        int columns = Math.toIntExact(weight.size(0));
+        int inner = Math.toIntExact(weight.size(1));
+        int rows = Math.toIntExact(out.elements() / columns);
+        MemorySegment w = segment(weight);
+        if (!isWidened(weight, rows)) {
+            forward(x, weight, w, BFloat16.isHalf(weight.dtype()), 0, columns, bias, addend, out, epilogue);
+            return;
+        }
+        MemorySegment wide = segment(workspace);
+        int block = (int) Math.min(columns, widenedColumns(inner));
+        for (int first = 0; first < columns; first += block) {
+            int count = Math.min(block, columns - first);
+            long start = (long) first * inner;
+            workers.forRange((long) count * inner, SMALL, (from, end) ->
+                    kernels.widen(w, start + from, wide, from, (int) (end - from)));
+            forward(x, weight, wide, false, first, count, bias, addend, out, epilogue);
+        }
+    }
+
+    /**
+     * Some columns of the result.
+     *
+     * @param w     the rows of the weight that belong to them
+     * @param half  whether these are bf16
+     * @param first of the columns
+     */
+    private void forward(Tensor x, Tensor weight, MemorySegment w, boolean half, int first, int count, Tensor bias,
+            Tensor addend, Tensor out, Epilogue epilogue) {
         int columns = Math.toIntExact(weight.size(0));
         int inner = Math.toIntExact(weight.size(1));
         int rows = Math.toIntExact(out.elements() / columns);
         MemorySegment in = segment(x);
-        MemorySegment w = segment(weight);
         MemorySegment b = segmentOrNull(bias);
         MemorySegment add = segmentOrNull(addend);
         MemorySegment to = segment(out);
-        split(rows, columns, inner, (row, rowCount, column, columnCount) -> {
+        split(rows, count, inner, (row, rowCount, part, partCount) -> {
+            int column = first + part;
             if (rowCount <= FEW_ROWS) {
-                dotProducts(in, w, b, add, to, columns, inner, row, rowCount, column, columnCount);
+                dotProducts(in, w, half, first, b, add, to, columns, inner, row, rowCount, column, partCount);
             } else {
-                prepare(b, add, addend == out, to, columns, row, rowCount, column, columnCount);
-                gemm.multiply(false, true, rowCount, columnCount, inner, 1, from(in, (long) row * inner), inner,
-                        from(w, (long) column * inner), inner, b == null && add == null ? 0 : 1,
+                prepare(b, add, addend == out, to, columns, row, rowCount, column, partCount);
+                gemm.multiply(false, true, rowCount, partCount, inner, 1, from(in, (long) row * inner), inner,
+                        from(w, (long) part * inner), inner, b == null && add == null ? 0 : 1,
                         from(to, (long) row * columns + column), columns);
             }
             for (int r = row; epilogue != null && r < row + rowCount; r++) {
-                epilogue.apply(r, column, columnCount);
+                epilogue.apply(r, column, partCount);
             }
         });
     }
@@ -83,11 +129,14 @@ final class LinearOps {
         }
     }
 
-    private void dotProducts(MemorySegment in, MemorySegment w, MemorySegment bias, MemorySegment addend,
-            MemorySegment out, int columns, int inner, int row, int rowCount, int column, int columnCount) {
+    private void dotProducts(MemorySegment in, MemorySegment w, boolean half, int first, MemorySegment bias,
+            MemorySegment addend, MemorySegment out, int columns, int inner, int row, int rowCount, int column,
+            int columnCount) {
         for (long c = column; c < column + columnCount; c++) {
+            long weight = (c - first) * inner;
             for (long r = row; r < row + rowCount; r++) {
-                float value = kernels.dot(in, r * inner, w, c * inner, inner);
+                float value = half ? kernels.dotBf16(in, r * inner, w, weight, inner)
+                        : kernels.dot(in, r * inner, w, weight, inner);
                 value += bias == null ? 0 : bias.get(PlainKernels.FLOAT, c << 2);
                 value += addend == null ? 0 : addend.get(PlainKernels.FLOAT, r * columns + c << 2);
                 out.set(PlainKernels.FLOAT, r * columns + c << 2, value);

@@ -115,6 +115,22 @@ final class PlainKernels implements Kernels {
     }
 
     @Override
+    public float dotBf16(MemorySegment a, long aAt, MemorySegment b, long bAt, int count) {
+        float sum = 0;
+        for (int i = 0; i < count; i++) {
+            sum = Math.fma(get(a, aAt + i), BFloat16.get(b, bAt + i), sum);
+        }
+        return sum;
+    }
+
+    @Override
+    public void widen(MemorySegment from, long fromAt, MemorySegment to, long at, int count) {
+        for (int i = 0; i < count; i++) {
+            set(to, at + i, BFloat16.get(from, fromAt + i));
+        }
+    }
+
+    @Override
     public float sum(MemorySegment x, long at, int count) {
         float sum = 0;
         for (int n = 0; n < count; n++) {

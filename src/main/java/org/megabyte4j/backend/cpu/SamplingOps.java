@@ -5,11 +5,12 @@ import static org.megabyte4j.backend.cpu.CpuTensors.segment;
 import static org.megabyte4j.backend.cpu.PlainKernels.FLOAT;
 
 import java.lang.foreign.MemorySegment;
+import org.megabyte4j.backend.PatchInput;
 import org.megabyte4j.backend.Sampler;
 import org.megabyte4j.backend.SamplingSettings;
 import org.megabyte4j.tensor.Tensor;
 
-/** The choice of ids, one sequence after the other. Its arrays are kept: a byte of a small model takes microseconds. */
+/** The choice of ids, one sequence after the other, and what follows from it. Its arrays are kept: a byte of a small model takes microseconds. */
 final class SamplingOps {
     private final int[] settings = new int[SamplingSettings.COUNT];
     private Sampler sampler;
@@ -52,6 +53,33 @@ final class SamplingOps {
             ids.setAtIndex(JAVA_INT_UNALIGNED, b, id);
             codes.setAtIndex(JAVA_INT_UNALIGNED, b, fault);
         }
+    }
+
+    static void nextPatch(Tensor results, int last, boolean seesPrevious, PatchInput input) {
+        int batch = (int) input.past().elements();
+        int patch = (int) input.forced().rows();
+        MemorySegment ids = segment(results);
+        MemorySegment past = segment(input.past());
+        for (int b = 0; b < batch; b++) {
+            if (past.getAtIndex(JAVA_INT_UNALIGNED, b) >= last) {
+                continue;
+            }
+            add(past, b, 1);
+            for (int i = 0; i < patch; i++) {
+                int id = ids.getAtIndex(JAVA_INT_UNALIGNED, 2L * i * batch + b);
+                segment(input.earlier()).setAtIndex(JAVA_INT_UNALIGNED, (long) b * patch + i, id);
+                add(segment(input.bytePositions()), (long) b * patch + i, patch);
+                segment(input.forced()).setAtIndex(JAVA_INT_UNALIGNED, (long) i * batch + b, -1);
+                add(segment(input.positions()), (long) i * batch + b, patch);
+                if (seesPrevious) {
+                    segment(input.previous()).setAtIndex(JAVA_INT_UNALIGNED, b, id);
+                }
+            }
+        }
+    }
+
+    private static void add(MemorySegment ints, long index, int value) {
+        ints.setAtIndex(JAVA_INT_UNALIGNED, index, ints.getAtIndex(JAVA_INT_UNALIGNED, index) + value);
     }
 
     private static void copy(MemorySegment from, long first, int[] to) {

@@ -9,11 +9,13 @@ import org.megabyte4j.backend.AttentionShape;
 /**
  * Causal attention over long sequences: blocks of queries against blocks of keys, with an online softmax (Milakov and
  * Gimelshein 2018, arXiv 1805.02867; Dao et al. 2022, arXiv 2205.14135). Nothing grows with the square of the length.
- * Blocks above the diagonal are skipped; within a block on the diagonal each row stops at its own position.
+ * Blocks above the diagonal are skipped, and those further back than {@link AttentionReach} says; within a block on the
+ * diagonal each row stops at its own position.
  *
- * <p>Forward: a task is one block of queries of one head. Backward: a task is a group of heads of one sequence, so that
- * the gradients of the shared keys and values are summed in a fixed order; each group has a buffer of its own, and the
- * groups' buffers are added up at the end.
+ * <p>Forward: a task is one block of queries of one head. Backward: a task is one part of all those blocks of one
+ * sequence, so that the gradients of the shared keys and values are summed in a fixed order; each part has a buffer of
+ * its own, and the parts' buffers are added up at the end. A head's blocks go to threads and parts in turn, and each
+ * head begins with another one: heads look back differently far, and later blocks further than early ones.
  */
 final class TiledAttention {
     static final int BLOCK = 128;
@@ -42,37 +44,45 @@ final class TiledAttention {
 
     /** Float32 elements of workspace for forward. */
     static long forwardWorkspace(AttentionShape shape, int threads) {
-        return threads * forwardElements(shape);
+        return AttentionReach.workspace(shape) + threads * forwardElements(shape);
     }
 
     /** Float32 elements of workspace for backward. */
     static long backwardWorkspace(AttentionShape shape, int threads) {
-        return threads * backwardElements(shape) + groups(shape, threads) * shape.rows() * shape.keyValueWidth();
+        return AttentionReach.workspace(shape) + threads * backwardElements(shape)
+                + parts(shape, threads) * shape.rows() * shape.keyValueWidth();
     }
 
-    /** Groups of heads that a sequence's backward is split into: enough to occupy the threads. */
-    private static int groups(AttentionShape shape, int threads) {
-        return (int) Math.min(shape.heads(), Math.ceilDiv(threads, Math.min(threads, shape.batch())));
+    /** Parts that a sequence's backward is split into: enough to occupy the threads. */
+    private static int parts(AttentionShape shape, int threads) {
+        return (int) Math.min(shape.heads() * blocks(shape), Math.ceilDiv(threads, Math.min(threads, shape.batch())));
+    }
+
+    private static long blocks(AttentionShape shape) {
+        return Math.ceilDiv(shape.length(), BLOCK);
     }
 
     void forward(AttentionShape shape, MemorySegment qkv, AttentionBias bias, MemorySegment out, MemorySegment lse,
             MemorySegment workspace) {
-        long blocks = Math.ceilDiv(shape.length(), BLOCK);
-        long tasks = shape.batch() * shape.heads() * blocks;
+        AttentionReach reach = AttentionReach.find(shape, bias, qkv, workspace, workers, kernels);
+        long heads = shape.batch() * shape.heads();
         long scratch = forwardElements(shape);
         workers.run((thread, threads) -> {
-            MemorySegment own = workspace.asSlice(thread * scratch << 2, scratch << 2);
-            for (long task = thread; task < tasks; task += threads) {
-                // Long blocks first, so that the threads end together.
-                long block = blocks - 1 - task / (shape.batch() * shape.heads());
-                long rest = task % (shape.batch() * shape.heads());
-                forwardBlock(shape, qkv, bias, out, lse, own, rest / shape.heads(), (int) (rest % shape.heads()), block);
+            MemorySegment own = at(workspace, AttentionReach.workspace(shape) + thread * scratch);
+            // Long blocks first, so that the threads end together.
+            for (long block = blocks(shape) - 1; block >= 0; block--) {
+                for (long head = 0; head < heads; head++) {
+                    if ((block + head) % threads == thread) {
+                        forwardBlock(shape, qkv, bias, reach, out, lse, own, head / shape.heads(),
+                                (int) (head % shape.heads()), block);
+                    }
+                }
             }
         });
     }
 
-    private void forwardBlock(AttentionShape shape, MemorySegment qkv, AttentionBias bias, MemorySegment out,
-            MemorySegment lse, MemorySegment own, long sequence, int head, long block) {
+    private void forwardBlock(AttentionShape shape, MemorySegment qkv, AttentionBias bias, AttentionReach reach,
+            MemorySegment out, MemorySegment lse, MemorySegment own, long sequence, int head, long block) {
         PackedRows packed = new PackedRows(shape);
         int size = shape.headSize();
         int width = shape.packedWidth();
@@ -86,7 +96,8 @@ final class TiledAttention {
         MemorySegment sums = own.asSlice(tile * tile + tile << 2, tile << 2);
         kernels.fill(largest, 0, rows, Float.NEGATIVE_INFINITY);
         kernels.fill(sums, 0, rows, 0);
-        for (long keys = 0; keys <= start; keys += BLOCK) {
+        long firstKeys = reach.firstSeen(sequence, head, start) / BLOCK * BLOCK;
+        for (long keys = firstKeys; keys <= start; keys += BLOCK) {
             int columns = (int) Math.min(BLOCK, shape.length() - keys);
             gemm.multiply(false, true, rows, columns, size, scale, at(qkv, packed.query(first + start, head)), width,
                     at(qkv, packed.key(first + keys, head)), width, 0, own, columns);
@@ -102,7 +113,7 @@ final class TiledAttention {
                 float sum = kernels.sum(own, row, visible);
                 kernels.fill(own, row + visible, columns - visible, 0);
                 long to = packed.out(first + start + r, head);
-                if (keys == 0) {
+                if (keys == firstKeys) {
                     kernels.fill(out, to, size, 0);
                 } else if (now > before) {
                     float factor = FloatMath.exp(before - now);
@@ -125,23 +136,29 @@ final class TiledAttention {
 
     void backward(AttentionShape shape, MemorySegment qkv, AttentionBias bias, MemorySegment out, MemorySegment lse,
             MemorySegment dOut, MemorySegment dQkv, MemorySegment workspace) {
-        int groups = groups(shape, workers.threads());
-        long tasks = shape.batch() * groups;
+        int parts = parts(shape, workers.threads());
+        long tasks = shape.batch() * parts;
         long scratch = backwardElements(shape);
-        long groupElements = shape.rows() * shape.keyValueWidth();
-        MemorySegment sums = workspace.asSlice(workers.threads() * scratch << 2);
+        long partElements = shape.rows() * shape.keyValueWidth();
+        AttentionReach reach = AttentionReach.find(shape, bias, qkv, workspace, workers, kernels);
+        MemorySegment tiles = at(workspace, AttentionReach.workspace(shape));
+        MemorySegment sums = at(tiles, workers.threads() * scratch);
         workers.run((thread, threads) -> {
-            MemorySegment own = workspace.asSlice(thread * scratch << 2, scratch << 2);
+            MemorySegment own = tiles.asSlice(thread * scratch << 2, scratch << 2);
             for (long task = thread; task < tasks; task += threads) {
-                long sequence = task / groups;
-                int group = (int) (task % groups);
-                MemorySegment dKeysValues = sums.asSlice(group * groupElements << 2, groupElements << 2);
+                long sequence = task / parts;
+                int part = (int) (task % parts);
+                MemorySegment dKeysValues = sums.asSlice(part * partElements << 2, partElements << 2);
                 for (long row = sequence * shape.length(); row < (sequence + 1) * shape.length(); row++) {
                     kernels.fill(dKeysValues, row * shape.keyValueWidth(), shape.keyValueWidth(), 0);
                 }
-                int end = shape.heads() * (group + 1) / groups;
-                for (int head = shape.heads() * group / groups; head < end; head++) {
-                    backwardHead(shape, qkv, bias, out, lse, dOut, dQkv, dKeysValues, own, sequence, head);
+                for (int head = 0; head < shape.heads(); head++) {
+                    for (long block = 0; block < blocks(shape); block++) {
+                        if ((block + head) % parts == part) {
+                            backwardBlock(shape, qkv, bias, reach, out, lse, dOut, dQkv, dKeysValues, own, sequence,
+                                    head, block);
+                        }
+                    }
                 }
             }
         });
@@ -150,16 +167,16 @@ final class TiledAttention {
             for (long row = from; row < to; row++) {
                 long target = row * shape.packedWidth() + shape.width();
                 MemorySegment.copy(sums, row * kept << 2, dQkv, target << 2, (long) kept << 2);
-                for (int group = 1; group < groups; group++) {
-                    kernels.add(sums, group * groupElements + row * kept, dQkv, target, kept);
+                for (int part = 1; part < parts; part++) {
+                    kernels.add(sums, part * partElements + row * kept, dQkv, target, kept);
                 }
             }
         });
     }
 
-    private void backwardHead(AttentionShape shape, MemorySegment qkv, AttentionBias bias, MemorySegment out,
-            MemorySegment lse, MemorySegment dOut, MemorySegment dQkv, MemorySegment dKeysValues, MemorySegment own,
-            long sequence, int head) {
+    private void backwardBlock(AttentionShape shape, MemorySegment qkv, AttentionBias bias, AttentionReach reach,
+            MemorySegment out, MemorySegment lse, MemorySegment dOut, MemorySegment dQkv, MemorySegment dKeysValues,
+            MemorySegment own, long sequence, int head, long block) {
         PackedRows packed = new PackedRows(shape);
         int size = shape.headSize();
         int width = shape.packedWidth();
@@ -169,38 +186,38 @@ final class TiledAttention {
         long first = sequence * shape.length();
         long tile = Math.min(BLOCK, shape.length());
         MemorySegment gradients = own.asSlice(tile * tile << 2);
-        for (long start = 0; start < shape.length(); start += BLOCK) {
-            int rows = (int) Math.min(BLOCK, shape.length() - start);
-            MemorySegment queries = at(qkv, packed.query(first + start, head));
-            MemorySegment dQueries = at(dQkv, packed.query(first + start, head));
-            MemorySegment dResult = at(dOut, packed.out(first + start, head));
-            for (long keys = 0; keys <= start; keys += BLOCK) {
-                int columns = (int) Math.min(BLOCK, shape.length() - keys);
-                MemorySegment keyRows = at(qkv, packed.key(first + keys, head));
-                gemm.multiply(false, true, rows, columns, size, scale, queries, width, keyRows, width, 0, own, columns);
-                gemm.multiply(false, true, rows, columns, size, 1, dResult, shape.width(),
-                        at(qkv, packed.value(first + keys, head)), width, 0, gradients, columns);
-                for (int r = 0; r < rows; r++) {
-                    int visible = (int) Math.min(columns, start + r - keys + 1);
-                    long row = (long) r * columns;
-                    long at = packed.out(first + start + r, head);
-                    if (slope != 0) {
-                        kernels.addRamp(own, row, visible, slope * (keys - start - r), slope);
-                    }
-                    float logSumExp = lse.getAtIndex(FLOAT,
-                            (sequence * shape.heads() + head) * shape.length() + start + r);
-                    kernels.exp(own, row, logSumExp, 1, own, row, visible);
-                    kernels.softmaxBackward(own, row, gradients, row, visible, kernels.dot(dOut, at, out, at, size), scale);
-                    kernels.fill(own, row + visible, columns - visible, 0);
-                    kernels.fill(gradients, row + visible, columns - visible, 0);
+        long start = block * BLOCK;
+        int rows = (int) Math.min(BLOCK, shape.length() - start);
+        MemorySegment queries = at(qkv, packed.query(first + start, head));
+        MemorySegment dQueries = at(dQkv, packed.query(first + start, head));
+        MemorySegment dResult = at(dOut, packed.out(first + start, head));
+        long firstKeys = reach.firstSeen(sequence, head, start) / BLOCK * BLOCK;
+        for (long keys = firstKeys; keys <= start; keys += BLOCK) {
+            int columns = (int) Math.min(BLOCK, shape.length() - keys);
+            MemorySegment keyRows = at(qkv, packed.key(first + keys, head));
+            gemm.multiply(false, true, rows, columns, size, scale, queries, width, keyRows, width, 0, own, columns);
+            gemm.multiply(false, true, rows, columns, size, 1, dResult, shape.width(),
+                    at(qkv, packed.value(first + keys, head)), width, 0, gradients, columns);
+            for (int r = 0; r < rows; r++) {
+                int visible = (int) Math.min(columns, start + r - keys + 1);
+                long row = (long) r * columns;
+                long at = packed.out(first + start + r, head);
+                if (slope != 0) {
+                    kernels.addRamp(own, row, visible, slope * (keys - start - r), slope);
                 }
-                gemm.multiply(true, false, columns, size, rows, 1, own, columns, dResult, shape.width(), 1,
-                        at(dKeysValues, packed.cachedValue(first + keys, head)), kept);
-                gemm.multiply(true, false, columns, size, rows, 1, gradients, columns, queries, width, 1,
-                        at(dKeysValues, packed.cachedKey(first + keys, head)), kept);
-                gemm.multiply(false, false, rows, size, columns, 1, gradients, columns, keyRows, width,
-                        keys == 0 ? 0 : 1, dQueries, width);
+                float logSumExp = lse.getAtIndex(FLOAT,
+                        (sequence * shape.heads() + head) * shape.length() + start + r);
+                kernels.exp(own, row, logSumExp, 1, own, row, visible);
+                kernels.softmaxBackward(own, row, gradients, row, visible, kernels.dot(dOut, at, out, at, size), scale);
+                kernels.fill(own, row + visible, columns - visible, 0);
+                kernels.fill(gradients, row + visible, columns - visible, 0);
             }
+            gemm.multiply(true, false, columns, size, rows, 1, own, columns, dResult, shape.width(), 1,
+                    at(dKeysValues, packed.cachedValue(first + keys, head)), kept);
+            gemm.multiply(true, false, columns, size, rows, 1, gradients, columns, queries, width, 1,
+                    at(dKeysValues, packed.cachedKey(first + keys, head)), kept);
+            gemm.multiply(false, false, rows, size, columns, 1, gradients, columns, keyRows, width,
+                    keys == firstKeys ? 0 : 1, dQueries, width);
         }
     }
 

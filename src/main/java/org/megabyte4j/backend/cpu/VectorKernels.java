@@ -7,8 +7,10 @@ import java.lang.foreign.MemorySegment;
 import jdk.incubator.vector.DoubleVector;
 import jdk.incubator.vector.FloatVector;
 import jdk.incubator.vector.IntVector;
+import jdk.incubator.vector.ShortVector;
 import jdk.incubator.vector.VectorMask;
 import jdk.incubator.vector.VectorOperators;
+import jdk.incubator.vector.VectorShape;
 import jdk.incubator.vector.VectorShuffle;
 import jdk.incubator.vector.VectorSpecies;
 
@@ -22,6 +24,9 @@ import jdk.incubator.vector.VectorSpecies;
 final class VectorKernels implements Kernels {
     private static final VectorSpecies<Float> FLOATS = FloatVector.SPECIES_PREFERRED;
     private static final VectorSpecies<Double> DOUBLES = DoubleVector.SPECIES_PREFERRED;
+    private static final VectorSpecies<Short> HALVES =
+            VectorSpecies.of(short.class, VectorShape.forBitSize(FLOATS.vectorBitSize() / 2));
+    private static final VectorSpecies<Integer> INTS = FLOATS.withLanes(int.class);
     private static final int LANES = FLOATS.length();
 
     private static final VectorShuffle<Float> TURN_1 = VectorShuffle.iota(FLOATS, 1 % LANES, 1, true);
@@ -73,6 +78,13 @@ final class VectorKernels implements Kernels {
 
     private static FloatVector load(MemorySegment x, long index) {
         return FloatVector.fromMemorySegment(FLOATS, PlainKernels.ALL, x.address() + (index << 2), LITTLE_ENDIAN);
+    }
+
+    /** As many elements of bf16, which are the upper halves of float32. */
+    private static FloatVector loadBf16(MemorySegment x, long index) {
+        var halves = ShortVector.fromMemorySegment(HALVES, PlainKernels.ALL, x.address() + (index << 1), LITTLE_ENDIAN);
+        var wide = (IntVector) halves.convertShape(VectorOperators.S2I, INTS, 0);
+        return wide.lanewise(VectorOperators.LSHL, 16).reinterpretAsFloats();
     }
 
     private static void store(FloatVector value, MemorySegment x, long index) {
@@ -247,6 +259,35 @@ final class VectorKernels implements Kernels {
         }
         float sum = sumOfLanes(s0.add(s1).add(s2.add(s3)));
         return i == count ? sum : sum + plain.dot(a, aAt + i, b, bAt + i, count - i);
+    }
+
+    @Override
+    public float dotBf16(MemorySegment a, long aAt, MemorySegment b, long bAt, int count) {
+        FloatVector s0 = FloatVector.zero(FLOATS);
+        FloatVector s1 = s0;
+        FloatVector s2 = s0;
+        FloatVector s3 = s0;
+        int i = 0;
+        for (int end = count & -4 * LANES; i < end; i += 4 * LANES) {
+            s0 = load(a, aAt + i).fma(loadBf16(b, bAt + i), s0);
+            s1 = load(a, aAt + i + LANES).fma(loadBf16(b, bAt + i + LANES), s1);
+            s2 = load(a, aAt + i + 2 * LANES).fma(loadBf16(b, bAt + i + 2 * LANES), s2);
+            s3 = load(a, aAt + i + 3 * LANES).fma(loadBf16(b, bAt + i + 3 * LANES), s3);
+        }
+        for (int end = whole(count); i < end; i += LANES) {
+            s0 = load(a, aAt + i).fma(loadBf16(b, bAt + i), s0);
+        }
+        float sum = sumOfLanes(s0.add(s1).add(s2.add(s3)));
+        return i == count ? sum : sum + plain.dotBf16(a, aAt + i, b, bAt + i, count - i);
+    }
+
+    @Override
+    public void widen(MemorySegment from, long fromAt, MemorySegment to, long at, int count) {
+        int end = whole(count);
+        for (int i = 0; i < end; i += LANES) {
+            store(loadBf16(from, fromAt + i), to, at + i);
+        }
+        plain.widen(from, fromAt + end, to, at + end, count - end);
     }
 
     @Override

@@ -24,6 +24,17 @@ final class WorkspaceMeter extends ShapeChecks {
     }
 
     @Override
+    protected boolean widensWeights() {
+        return true;
+    }
+
+    @Override
+    public void linear(Tensor x, Tensor weight, Tensor bias, Tensor addend, Tensor out) {
+        super.linear(x, weight, bias, addend, out);
+        need(LinearOps.workspace(weight, out));
+    }
+
+    @Override
     public void causalAttention(AttentionShape shape, Tensor qkv, AttentionBias bias, Tensor out, Tensor logSumExp) {
         super.causalAttention(shape, qkv, bias, out, logSumExp);
         need(shape.length() <= ShortAttention.LONGEST ? ShortAttention.workspace(shape, threads)

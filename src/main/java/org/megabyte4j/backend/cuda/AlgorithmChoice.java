@@ -2,6 +2,7 @@ package org.megabyte4j.backend.cuda;
 
 import java.util.Arrays;
 import java.util.List;
+import java.util.stream.Collectors;
 import org.megabyte4j.ffi.CublasLtMatmul;
 import org.megabyte4j.ffi.CublasLtMatmul.Algorithm;
 
@@ -12,19 +13,17 @@ import org.megabyte4j.ffi.CublasLtMatmul.Algorithm;
 final class AlgorithmChoice {
     /** How many of the library's best guesses are compared. */
     private static final int CANDIDATES = 8;
-    /** By how much another one has to be faster than the library's first. */
-    private static final double WORTHWHILE = 0.98;
 
     private final AlgorithmTimer timer;
-    private final AlgorithmCache cache;
+    private final TuningCache cache;
 
-    private AlgorithmChoice(AlgorithmTimer timer, AlgorithmCache cache) {
+    private AlgorithmChoice(AlgorithmTimer timer, TuningCache cache) {
         this.timer = timer;
         this.cache = cache;
     }
 
     /** Measures, and notes the results. */
-    static AlgorithmChoice measured(AlgorithmTimer timer, AlgorithmCache cache) {
+    static AlgorithmChoice measured(AlgorithmTimer timer, TuningCache cache) {
         return new AlgorithmChoice(timer, cache);
     }
 
@@ -42,10 +41,10 @@ final class AlgorithmChoice {
         if (candidates.size() == 1) {
             return candidates.getFirst();
         }
-        long[] noted = cache.find(shape);
+        String noted = cache.find(shape);
         for (Algorithm candidate : candidates) {
             // What the file says is never handed to the library: it only points at one of its own offers.
-            if (noted != null && Arrays.equals(noted, candidate.words())) {
+            if (text(candidate).equals(noted)) {
                 return candidate;
             }
         }
@@ -59,13 +58,13 @@ final class AlgorithmChoice {
         if (seconds.length == 0) {
             return candidates.getFirst();
         }
-        int best = 0;
-        for (int i = 1; i < seconds.length; i++) {
-            if (seconds[i] < seconds[best] * (best == 0 ? WORTHWHILE : 1)) {
-                best = i;
-            }
-        }
-        cache.note(shape, candidates.get(best).words(), seconds[best]);
+        int best = Tuner.fastest(seconds);
+        cache.note(shape, text(candidates.get(best)), seconds[best]);
         return candidates.get(best);
+    }
+
+    private static String text(Algorithm algorithm) {
+        return Arrays.stream(algorithm.words()).mapToObj(word -> String.format("%016x", word))
+                .collect(Collectors.joining(" "));
     }
 }

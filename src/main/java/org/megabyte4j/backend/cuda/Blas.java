@@ -39,7 +39,7 @@ public enum Blas {
     Opened open(CudaContext context, CudaKernels kernels) {
         context.use();
         return switch (this) {
-            case CUBLASLT -> new Opened(context.hold(cublasLt(context)), "");
+            case CUBLASLT -> new Opened(context.hold(cublasLt(context, kernels.tuning())), "");
             case JCUBLAS -> new Opened(context.hold(JCublasGemm.open(context, kernels)), "");
             case AUTO -> either(context, kernels);
         };
@@ -60,14 +60,13 @@ public enum Blas {
         }
     }
 
-    private static Gemm cublasLt(CudaContext context) {
+    private static Gemm cublasLt(CudaContext context, Tuning tuning) {
         CublasLt library = CublasLt.open();
-        if (SimulatedDevice.isLoaded()) {
+        if (tuning == Tuning.OFF) {
             return new CublasLtGemm(context, library, AlgorithmChoice.first());
         }
-        String machine = context.device().name() + ", driver " + CudaDriver.written(context.driver().version())
-                + ", cuBLASLt " + CublasLtGemm.version(library.version());
+        String machine = context.machine() + ", cuBLASLt " + CublasLtGemm.version(library.version());
         return new CublasLtGemm(context, library, AlgorithmChoice.measured(new DeviceTimer(context),
-                new AlgorithmCache(AlgorithmCache.usualFile(), machine)));
+                new TuningCache(TuningCache.usualFile(), machine, tuning == Tuning.AGAIN)));
     }
 }

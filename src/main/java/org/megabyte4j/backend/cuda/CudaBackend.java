@@ -1,16 +1,18 @@
 package org.megabyte4j.backend.cuda;
 
 import java.lang.foreign.MemorySegment;
-import java.util.ArrayList;
-import java.util.List;
 import java.util.Map;
 import java.util.function.Consumer;
+import java.util.function.Function;
 import org.megabyte4j.backend.Backend;
 import org.megabyte4j.backend.Fusion;
+import org.megabyte4j.backend.IntReadback;
+import org.megabyte4j.backend.LocalModel;
 import org.megabyte4j.backend.Ops;
 import org.megabyte4j.backend.OutOfMemoryException;
 import org.megabyte4j.backend.Readback;
 import org.megabyte4j.backend.Recording;
+import org.megabyte4j.backend.Stopwatch;
 import org.megabyte4j.tensor.DType;
 import org.megabyte4j.tensor.Memory;
 import org.megabyte4j.tensor.MemoryPlan;
@@ -28,16 +30,21 @@ public final class CudaBackend implements Backend {
     private final boolean simulated;
     private final Fusion fusion;
 
-    private CudaBackend(CudaContext context, Blas blas, boolean simulated) {
+    private CudaBackend(CudaContext context, Blas blas, Tuning tuning, Tuner tuner, boolean simulated) {
         this.context = context;
         this.simulated = simulated;
         fusion = CudaFusion.of(context.device());
-        kernels = new CudaKernels(new KernelLoader(context), blas);
+        kernels = new CudaKernels(new KernelLoader(context), blas, tuning, tuner);
         upload = new Upload(context);
         download = new Download(context);
         // Whatever is wrong with the PTX or the libraries is said at once, so that --device auto can take the CPU.
         kernels.elementwise();
         kernels.products();
+    }
+
+    private static Tuner tuner(CudaContext context, Tuning tuning) {
+        return tuning == Tuning.OFF ? Tuner.off() : new Tuner(Tuner.on(context),
+                new TuningCache(TuningCache.usualFile(), context.machine(), tuning == Tuning.AGAIN));
     }
 
     /**
@@ -52,8 +59,7 @@ public final class CudaBackend implements Backend {
 
     /** As {@link #open()}, with a certain library for matrix products. */
     public static CudaBackend open(Blas blas) {
-        requireReal();
-        return open(CudaDriver.open().firstUsable(), blas);
+        return open(-1, blas, Tuning.ON);
     }
 
     /**
@@ -66,8 +72,19 @@ public final class CudaBackend implements Backend {
 
     /** As {@link #open(int)}, with a certain library for matrix products. */
     public static CudaBackend open(int ordinal, Blas blas) {
+        return open(ordinal, blas, Tuning.ON);
+    }
+
+    /**
+     * As {@link #open(int, Blas)}.
+     *
+     * @param ordinal -1 for the first GPU that can be used
+     * @param tuning  whether what only this GPU can tell is measured on it
+     */
+    public static CudaBackend open(int ordinal, Blas blas, Tuning tuning) {
         requireReal();
-        return open(CudaDriver.open(), ordinal, blas, false);
+        CudaDriver driver = CudaDriver.open();
+        return open(driver, ordinal < 0 ? driver.firstUsable() : ordinal, blas, tuning, false);
     }
 
     /** A process has the real libraries or the simulated ones, and those are taken by name alone. */
@@ -93,10 +110,25 @@ public final class CudaBackend implements Backend {
         return open(CudaDriver.open(), 0, blas, true);
     }
 
+    /** Times of the simulated device mean nothing, so it takes the usual ways. */
     static CudaBackend open(CudaDriver driver, int ordinal, Blas blas, boolean simulated) {
+        return open(driver, ordinal, blas, simulated ? Tuning.OFF : Tuning.ON, simulated);
+    }
+
+    /** For tests: the simulated device, with choices that are made by another tuner. */
+    static CudaBackend open(CudaDriver driver, Function<CudaContext, Tuner> tuner) {
+        return open(driver, 0, Blas.AUTO, Tuning.OFF, tuner, true);
+    }
+
+    private static CudaBackend open(CudaDriver driver, int ordinal, Blas blas, Tuning tuning, boolean simulated) {
+        return open(driver, ordinal, blas, tuning, context -> tuner(context, tuning), simulated);
+    }
+
+    private static CudaBackend open(CudaDriver driver, int ordinal, Blas blas, Tuning tuning,
+            Function<CudaContext, Tuner> tuner, boolean simulated) {
         CudaContext context = CudaContext.open(driver, ordinal);
         try {
-            return new CudaBackend(context, blas, simulated);
+            return new CudaBackend(context, blas, tuning, tuner.apply(context), simulated);
         } catch (RuntimeException | Error e) {
             context.close();
             throw e;
@@ -138,7 +170,7 @@ public final class CudaBackend implements Backend {
         if (parts.values().stream().reduce(0L, Math::addExact) > free) {
             throw OutOfMemoryException.ofPlan(" on the GPU", parts, free);
         }
-        kernels.products().gemm().decide();
+        kernels.decide();
         MemoryPlan.allocate(this::allocate, plans);
     }
 
@@ -157,6 +189,16 @@ public final class CudaBackend implements Backend {
     public void read(Tensor from, MemorySegment to) {
         Backend.checkSize(from, to);
         download.fetch(from, to);
+    }
+
+    @Override
+    public MemoryUse memoryUse() {
+        return context.memoryUse();
+    }
+
+    @Override
+    public Map<String, String> choices() {
+        return kernels.tuner().taken();
     }
 
     /** The types in which there are kernels for everything. */
@@ -180,6 +222,11 @@ public final class CudaBackend implements Backend {
     }
 
     @Override
+    public boolean decodesPatches(LocalModel model, long batch, int patchSize) {
+        return kernels.localDecode().fits(model, batch, patchSize);
+    }
+
+    @Override
     public void synchronize() {
         context.synchronize();
     }
@@ -194,35 +241,15 @@ public final class CudaBackend implements Backend {
         return new CudaReadback(context, scalars);
     }
 
-    /**
-     * How long work takes on the GPU, by events before and after each run. All runs are enqueued before the host waits,
-     * so work of many small launches should be a {@link #record recording}, which the host enqueues faster than the GPU
-     * computes it.
-     *
-     * @param work enqueues the same each time and does not wait
-     * @return milliseconds of each run
-     */
-    public float[] time(Runnable work, int runs) {
+    @Override
+    public IntReadback intReadback(Tensor ints) {
+        return new CudaIntReadback(context, ints);
+    }
+
+    @Override
+    public Stopwatch stopwatch() {
         context.use();
-        List<TimingEvent> events = new ArrayList<>();
-        try {
-            for (int i = 0; i <= runs; i++) {
-                events.add(new TimingEvent(context));
-            }
-            events.getFirst().record();
-            for (int i = 1; i <= runs; i++) {
-                work.run();
-                events.get(i).record();
-            }
-            events.getLast().await();
-            float[] milliseconds = new float[runs];
-            for (int i = 0; i < runs; i++) {
-                milliseconds[i] = events.get(i + 1).millisecondsSince(events.get(i));
-            }
-            return milliseconds;
-        } finally {
-            events.forEach(TimingEvent::close);
-        }
+        return new EventStopwatch(context);
     }
 
     /**

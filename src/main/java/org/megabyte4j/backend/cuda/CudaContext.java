@@ -15,6 +15,7 @@ import jcuda.driver.CUresult;
 import jcuda.driver.CUstream;
 import jcuda.driver.CUstream_flags;
 import jcuda.driver.JCudaDriver;
+import org.megabyte4j.backend.Backend;
 
 /**
  * A GPU in use by one thread: its primary context, the stream that computes and the stream that copies, and everything
@@ -88,6 +89,11 @@ final class CudaContext implements AutoCloseable {
         }
     }
 
+    /** GPU and driver, for which alone measured times hold. */
+    String machine() {
+        return device.name() + ", driver " + CudaDriver.written(driver.version());
+    }
+
     CudaDevice device() {
         return device;
     }
@@ -127,10 +133,17 @@ final class CudaContext implements AutoCloseable {
 
     /** Bytes of the GPU's memory that nobody has taken. */
     long freeMemory() {
+        Backend.MemoryUse use = memoryUse();
+        return use.total() - use.taken();
+    }
+
+    /** Bytes of the GPU. */
+    Backend.MemoryUse memoryUse() {
         use();
         long[] free = new long[1];
-        check(JCudaDriver.cuMemGetInfo(free, new long[1]), "cuMemGetInfo");
-        return free[0];
+        long[] total = new long[1];
+        check(JCudaDriver.cuMemGetInfo(free, total), "cuMemGetInfo");
+        return new Backend.MemoryUse(total[0] - free[0], total[0]);
     }
 
     /** An event that only orders; it is destroyed with the context. */

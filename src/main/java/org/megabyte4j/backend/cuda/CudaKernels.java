@@ -7,6 +7,8 @@ package org.megabyte4j.backend.cuda;
 final class CudaKernels {
     private final KernelLoader loader;
     private final Blas blas;
+    private final Tuning tuning;
+    private final Tuner tuner;
     private LayerNormKernels layerNorm;
     private GeluKernels gelu;
     private FeedForwardKernels feedForward;
@@ -19,13 +21,36 @@ final class CudaKernels {
     private SelfAttentionKernels selfAttention;
     private CachedAttentionKernels cachedAttention;
     private SamplingKernels sampling;
+    private LocalDecodeKernels localDecode;
+    private NextPatchKernels nextPatch;
     private LinearOps linear;
     private Blas.Opened products;
 
-    /** @param blas which library computes matrix products; it is opened when the first is asked for */
-    CudaKernels(KernelLoader loader, Blas blas) {
+    /**
+     * @param blas   which library computes matrix products; it is opened when the first is asked for
+     * @param tuning whether that library's algorithms are measured
+     * @param tuner  chooses among kernels
+     */
+    CudaKernels(KernelLoader loader, Blas blas, Tuning tuning, Tuner tuner) {
         this.loader = loader;
         this.blas = blas;
+        this.tuning = tuning;
+        this.tuner = tuner;
+    }
+
+    /** Of the library for matrix products. */
+    Tuning tuning() {
+        return tuning;
+    }
+
+    Tuner tuner() {
+        return tuner;
+    }
+
+    /** Makes the choices of the programs that were planned so far, by measuring where that is needed. */
+    void decide() {
+        products().gemm().decide();
+        tuner.decide();
     }
 
     KernelLoader loader() {
@@ -83,14 +108,14 @@ final class CudaKernels {
 
     PatchAttentionKernels patchAttention() {
         if (patchAttention == null) {
-            patchAttention = new PatchAttentionKernels(loader);
+            patchAttention = new PatchAttentionKernels(loader, tuner);
         }
         return patchAttention;
     }
 
     LocalAttentionKernels localAttention() {
         if (localAttention == null) {
-            localAttention = new LocalAttentionKernels(loader);
+            localAttention = new LocalAttentionKernels(loader, tuner);
         }
         return localAttention;
     }
@@ -114,6 +139,20 @@ final class CudaKernels {
             sampling = new SamplingKernels(loader);
         }
         return sampling;
+    }
+
+    LocalDecodeKernels localDecode() {
+        if (localDecode == null) {
+            localDecode = new LocalDecodeKernels(loader);
+        }
+        return localDecode;
+    }
+
+    NextPatchKernels nextPatch() {
+        if (nextPatch == null) {
+            nextPatch = new NextPatchKernels(loader);
+        }
+        return nextPatch;
     }
 
     LinearOps linear() {

@@ -7,7 +7,10 @@ import org.megabyte4j.backend.AttentionShape;
 import org.megabyte4j.backend.ByteShift;
 import org.megabyte4j.backend.FeedForwardFactors;
 import org.megabyte4j.backend.FeedForwardParameters;
+import org.megabyte4j.backend.LocalModel;
 import org.megabyte4j.backend.Ops;
+import org.megabyte4j.backend.PatchChoice;
+import org.megabyte4j.backend.PatchInput;
 import org.megabyte4j.tensor.ParameterLayout;
 import org.megabyte4j.tensor.Tensor;
 
@@ -105,7 +108,7 @@ final class CudaOps implements Ops {
         if (isLocal(shape)) {
             kernels.localAttention().causalAttention(shape, qkv, bias, out, logSumExp);
         } else {
-            kernels.patchAttention().causalAttention(shape, qkv, bias, out, logSumExp);
+            kernels.patchAttention().causalAttention(shape, qkv, bias, out, logSumExp, workspace);
         }
     }
 
@@ -113,7 +116,7 @@ final class CudaOps implements Ops {
     public void causalAttentionBackward(AttentionShape shape, Tensor qkv, AttentionBias bias, Tensor out,
             Tensor logSumExp, Tensor dOut, Tensor dQkv) {
         if (isLocal(shape)) {
-            kernels.localAttention().causalAttentionBackward(shape, qkv, bias, out, logSumExp, dOut, dQkv, workspace);
+            kernels.localAttention().causalAttentionBackward(shape, qkv, bias, out, logSumExp, dOut, dQkv);
         } else {
             kernels.patchAttention().causalAttentionBackward(shape, qkv, bias, out, logSumExp, dOut, dQkv, workspace);
         }
@@ -142,6 +145,16 @@ final class CudaOps implements Ops {
     public void sample(Tensor logits, Tensor settings, Tensor allowed, Tensor sequences, Tensor positions,
             Tensor forced, Tensor seen, Tensor chosen, Tensor faults) {
         kernels.sampling().sample(logits, settings, allowed, sequences, positions, forced, seen, chosen, faults);
+    }
+
+    @Override
+    public void decodePatch(LocalModel model, Tensor slices, PatchChoice choice, Tensor logits) {
+        kernels.localDecode().decodePatch(model, slices, choice, logits);
+    }
+
+    @Override
+    public void nextPatch(Tensor results, int last, boolean seesPrevious, PatchInput input) {
+        kernels.nextPatch().nextPatch(results, last, seesPrevious, input);
     }
 
     @Override

@@ -7,6 +7,9 @@ import org.megabyte4j.backend.AttentionShape;
 import org.megabyte4j.backend.ByteShift;
 import org.megabyte4j.backend.FeedForwardFactors;
 import org.megabyte4j.backend.FeedForwardParameters;
+import org.megabyte4j.backend.LocalModel;
+import org.megabyte4j.backend.PatchChoice;
+import org.megabyte4j.backend.PatchInput;
 import org.megabyte4j.backend.ShapeChecks;
 import org.megabyte4j.tensor.DType;
 import org.megabyte4j.tensor.ParameterLayout;
@@ -125,9 +128,9 @@ final class CudaWorkspaceMeter extends ShapeChecks {
     public void causalAttention(AttentionShape shape, Tensor qkv, AttentionBias bias, Tensor out, Tensor logSumExp) {
         super.causalAttention(shape, qkv, bias, out, logSumExp);
         if (CudaOps.isLocal(shape)) {
-            kernels.localAttention().check(shape, qkv.dtype());
+            kernels.localAttention().prepare(shape, qkv.dtype());
         } else {
-            kernels.patchAttention().prepare(shape, qkv.dtype());
+            need(kernels.patchAttention().causalAttentionWorkspaceBytes(shape, bias, qkv.dtype()));
         }
     }
 
@@ -135,9 +138,11 @@ final class CudaWorkspaceMeter extends ShapeChecks {
     public void causalAttentionBackward(AttentionShape shape, Tensor qkv, AttentionBias bias, Tensor out,
             Tensor logSumExp, Tensor dOut, Tensor dQkv) {
         super.causalAttentionBackward(shape, qkv, bias, out, logSumExp, dOut, dQkv);
-        need(CudaOps.isLocal(shape)
-                ? kernels.localAttention().causalAttentionBackwardWorkspaceBytes(shape, qkv.dtype())
-                : kernels.patchAttention().causalAttentionBackwardWorkspaceBytes(shape, qkv.dtype()));
+        if (CudaOps.isLocal(shape)) {
+            kernels.localAttention().prepare(shape, qkv.dtype());
+        } else {
+            need(kernels.patchAttention().causalAttentionBackwardWorkspaceBytes(shape, bias, qkv.dtype()));
+        }
     }
 
     @Override
@@ -163,10 +168,22 @@ final class CudaWorkspaceMeter extends ShapeChecks {
     }
 
     @Override
+    public void decodePatch(LocalModel model, Tensor slices, PatchChoice choice, Tensor logits) {
+        super.decodePatch(model, slices, choice, logits);
+        kernels.localDecode().require(model, choice);
+    }
+
+    @Override
     public void sample(Tensor logits, Tensor settings, Tensor allowed, Tensor sequences, Tensor positions,
             Tensor forced, Tensor seen, Tensor chosen, Tensor faults) {
         super.sample(logits, settings, allowed, sequences, positions, forced, seen, chosen, faults);
         kernels.sampling().require(logits.columns());
+    }
+
+    @Override
+    public void nextPatch(Tensor results, int last, boolean seesPrevious, PatchInput input) {
+        super.nextPatch(results, last, seesPrevious, input);
+        kernels.nextPatch();
     }
 
     @Override

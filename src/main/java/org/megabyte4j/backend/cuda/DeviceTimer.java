@@ -1,28 +1,13 @@
 package org.megabyte4j.backend.cuda;
 
-import static org.megabyte4j.backend.cuda.CudaStatus.check;
-
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.List;
-import jcuda.driver.JCudaDriver;
-import org.megabyte4j.ffi.CublasException;
 import org.megabyte4j.ffi.CublasLtMatmul;
 import org.megabyte4j.ffi.CublasLtMatmul.Algorithm;
 
 /** Times algorithms of a product on the GPU, on scratch memory as large and as badly aligned as the product's own. */
 final class DeviceTimer implements AlgorithmTimer {
     private static final long BUFFER_ALIGNMENT = 256;
-    /** Samples of each algorithm, taken in turns, so that a change of the clock meets all of them. */
-    private static final int MOST_SAMPLES = 7;
-    private static final int LEAST_SAMPLES = 3;
-    private static final long ENOUGH_NANOSECONDS = 200_000_000;
-    /** A sample is about this long, since events count in half microseconds. */
-    private static final double SAMPLE_SECONDS = 200e-6;
-    private static final int MOST_RUNS = 20;
-    /** Fills operands with small numbers, in F32 and BF16 alike: a GPU is faster with zeros. */
-    private static final byte FILLING = 0x3c;
-
     private final CudaContext context;
 
     DeviceTimer(CudaContext context) {
@@ -35,58 +20,12 @@ final class DeviceTimer implements AlgorithmTimer {
             return new double[0];
         }
         Layout layout = new Layout(shape, workspaceBytes);
-        try (CudaMemory scratch = new CudaMemory(context, layout.bytes); TimingEvent from = new TimingEvent(context);
-                TimingEvent to = new TimingEvent(context)) {
-            check(JCudaDriver.cuMemsetD8Async(NativeHandles.device(scratch.address()), FILLING, layout.bytes,
-                    context.compute()), "cuMemsetD8Async");
-            Run run = algorithm -> layout.run(product, algorithm, scratch.address());
-            int[] runs = new int[candidates.size()];
-            for (int i = 0; i < runs.length; i++) {
-                runs[i] = warmUp(run, candidates.get(i), from, to);
-            }
-            double[][] samples = new double[candidates.size()][MOST_SAMPLES];
-            int taken = 0;
-            long start = System.nanoTime();
-            while (taken < LEAST_SAMPLES || taken < MOST_SAMPLES && System.nanoTime() - start < ENOUGH_NANOSECONDS) {
-                int s = taken++;
-                for (int i = 0; i < runs.length; i++) {
-                    samples[i][s] = runs[i] == 0 ? Double.POSITIVE_INFINITY
-                            : seconds(run, candidates.get(i), runs[i], from, to) / runs[i];
-                }
-            }
-            int count = taken;
-            return Arrays.stream(samples).mapToDouble(of -> median(Arrays.copyOf(of, count))).toArray();
+        try (CudaMemory scratch = new CudaMemory(context, layout.bytes)) {
+            TurnTimer.fill(context, scratch);
+            List<Runnable> ways = new ArrayList<>();
+            candidates.forEach(algorithm -> ways.add(() -> layout.run(product, algorithm, scratch.address())));
+            return TurnTimer.seconds(context, ways);
         }
-    }
-
-    private static double median(double[] samples) {
-        Arrays.sort(samples);
-        return samples[samples.length / 2];
-    }
-
-    private interface Run {
-        void enqueue(Algorithm algorithm);
-    }
-
-    /** How many runs make a sample; 0 if the algorithm does not run. */
-    private int warmUp(Run run, Algorithm algorithm, TimingEvent from, TimingEvent to) {
-        try {
-            seconds(run, algorithm, 1, from, to);
-        } catch (CublasException e) {
-            return 0;
-        }
-        double once = seconds(run, algorithm, 1, from, to);
-        return (int) Math.clamp(SAMPLE_SECONDS / Math.max(once, 1e-9), 1, MOST_RUNS);
-    }
-
-    private double seconds(Run run, Algorithm algorithm, int runs, TimingEvent from, TimingEvent to) {
-        from.record();
-        for (int i = 0; i < runs; i++) {
-            run.enqueue(algorithm);
-        }
-        to.record();
-        to.await();
-        return to.millisecondsSince(from) * 1e-3;
     }
 
     /** Where the operands lie in the scratch memory. The addend is not the result, which not every algorithm allows. */

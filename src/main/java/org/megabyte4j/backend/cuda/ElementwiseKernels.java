@@ -128,8 +128,10 @@ final class ElementwiseKernels {
         }
     }
 
+    /** Sums of parts; a single part goes to where it belongs. */
     long columnSumsWorkspaceBytes(long rows, long columns) {
-        return parts(rows, columns) * columns * Float.BYTES;
+        long parts = parts(rows, columns);
+        return parts == 1 ? 0 : parts * columns * Float.BYTES;
     }
 
     private static long parts(long rows, long columns) {

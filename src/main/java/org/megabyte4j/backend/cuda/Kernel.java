@@ -2,6 +2,7 @@ package org.megabyte4j.backend.cuda;
 
 import static org.megabyte4j.backend.cuda.CudaStatus.check;
 
+import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
@@ -9,6 +10,7 @@ import java.util.Arrays;
 import jcuda.Pointer;
 import jcuda.driver.CUfunction_attribute;
 import jcuda.driver.JCudaDriver;
+import org.megabyte4j.ffi.CudaLaunchConfig;
 import org.megabyte4j.tensor.Tensor;
 
 /**
@@ -26,6 +28,8 @@ final class Kernel {
     private static final long MOST_BLOCKS_X = Integer.MAX_VALUE;
     private static final long MOST_BLOCKS_YZ = 65535;
     private static final int MOST_THREADS = 1024;
+    /** {@code CU_FUNC_ATTRIBUTE_NON_PORTABLE_CLUSTER_SIZE_ALLOWED} */
+    private static final int NON_PORTABLE_CLUSTER_SIZE_ALLOWED = 14;
 
     private final CudaContext context;
     private final String name;
@@ -34,6 +38,7 @@ final class Kernel {
     private final ByteBuffer values;     // 8 bytes for each argument
     private final ByteBuffer addresses;  // of the values: what cuLaunchKernel takes
     private final Pointer parameters;
+    private CudaLaunchConfig attributes; // of launches in clusters; null until there is one
 
     private int gridX;
     private int gridY;
@@ -42,6 +47,7 @@ final class Kernel {
     private int blockY;
     private int blockZ;
     private int sharedBytes;
+    private int cluster;
     private int given;
 
     Kernel(CudaContext context, String name, NativeHandles.Function function, KernelType... types) {
@@ -66,6 +72,13 @@ final class Kernel {
         return this;
     }
 
+    /** Allows clusters of more than the 8 blocks that every GPU of compute capability 9.0 has room for. Once. */
+    Kernel largeClusters() {
+        context.use();
+        check(JCudaDriver.cuFuncSetAttribute(function, NON_PORTABLE_CLUSTER_SIZE_ALLOWED, 1), "cuFuncSetAttribute");
+        return this;
+    }
+
     /** Begins a launch of so many blocks. */
     Kernel grid(long x) {
         return grid(x, 1, 1);
@@ -84,6 +97,7 @@ final class Kernel {
         gridZ = (int) z;
         blockX = 0;
         sharedBytes = 0;
+        cluster = 1;
         given = 0;
         return this;
     }
@@ -111,6 +125,29 @@ final class Kernel {
     Kernel shared(int bytes) {
         sharedBytes = bytes;
         return this;
+    }
+
+    /** Blocks of a cluster, neighbours along x, on compute capability 9.0; 1 unless said. */
+    Kernel cluster(int blocks) {
+        if (blocks < 1 || gridX % blocks != 0) {
+            throw wrong("a grid of " + gridX + " blocks in clusters of " + blocks + " is not possible");
+        }
+        cluster = blocks;
+        return this;
+    }
+
+    /** How many clusters of the launch that has been begun can run at the same time; 0 for none of this size. */
+    int activeClusters() {
+        context.use();
+        return context.driver().library().activeClusters(configuration(), function.address());
+    }
+
+    private CudaLaunchConfig configuration() {
+        if (attributes == null) {
+            attributes = new CudaLaunchConfig(Arena.ofAuto());
+        }
+        return attributes.sizes(gridX, gridY, gridZ, blockX, blockY, blockZ, sharedBytes)
+                .stream(context.computeAddress()).cluster(cluster);
     }
 
     /** The address of a tensor; null is a null pointer. */
@@ -154,8 +191,12 @@ final class Kernel {
                     + " arguments are given");
         }
         context.use();
-        check(JCudaDriver.cuLaunchKernel(function, gridX, gridY, gridZ, blockX, blockY, blockZ, sharedBytes,
-                context.compute(), parameters, null), "cuLaunchKernel");
+        if (cluster > 1) {
+            context.driver().library().launch(configuration(), function.address(), MemorySegment.ofBuffer(addresses));
+        } else {
+            check(JCudaDriver.cuLaunchKernel(function, gridX, gridY, gridZ, blockX, blockY, blockZ, sharedBytes,
+                    context.compute(), parameters, null), "cuLaunchKernel");
+        }
         given = 0;
         blockX = 0;
     }

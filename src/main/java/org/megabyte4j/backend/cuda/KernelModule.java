@@ -4,6 +4,7 @@ import static org.megabyte4j.backend.cuda.CudaStatus.check;
 
 import java.nio.ByteBuffer;
 import java.util.Arrays;
+import java.util.zip.CRC32C;
 import jcuda.Pointer;
 import jcuda.driver.CUjit_option;
 import jcuda.driver.CUmodule;
@@ -19,12 +20,17 @@ final class KernelModule {
     private final CudaContext context;
     private final String file;
     private final CUmodule module = new CUmodule();
+    private final String version;
 
     KernelModule(CudaContext context, String file) {
         context.use();
         this.context = context;
         this.file = file;
-        load(Ptx.find(file, context.device()));
+        Ptx ptx = Ptx.find(file, context.device());
+        CRC32C checksum = new CRC32C();
+        checksum.update(ptx.text());
+        version = String.format("%08x", checksum.getValue());
+        load(ptx);
         context.hold(() -> check(JCudaDriver.cuModuleUnload(module), "cuModuleUnload"));
     }
 
@@ -70,6 +76,12 @@ final class KernelModule {
             throw new CudaException("cuModuleGetFunction", status, CudaStatus.name(status),
                     "kernels/" + file + ".cu has no entry point " + name);
         }
+    }
+
+    /** File and version, which changes with the compiled kernels: what was measured of others does not hold for them. */
+    @Override
+    public String toString() {
+        return file + "@" + version;
     }
 
     /** What is described here and what was compiled may have drifted apart; drivers from CUDA 12.4 on can tell. */

@@ -1,5 +1,10 @@
 package org.megabyte4j.backend.cuda;
 
+import java.util.IdentityHashMap;
+import java.util.List;
+import java.util.Map;
+import org.megabyte4j.tensor.DType;
+import org.megabyte4j.tensor.MemoryPlan;
 import org.megabyte4j.tensor.Tensor;
 
 /**
@@ -11,6 +16,7 @@ final class LinearOps {
     private final CudaKernels kernels;
     private final Gemm gemm;
     private final PreparedGemms products;
+    private final Map<Gemm.Prepared, Choice> biasPlaces = new IdentityHashMap<>();
 
     LinearOps(CudaKernels kernels, Gemm gemm) {
         this.kernels = kernels;
@@ -91,13 +97,48 @@ final class LinearOps {
 
     long prepareForwardGelu(Tensor x, Tensor weight, Tensor bias, Tensor preActivation) {
         kernels.gelu();
+        if (preActivation.elements() > 0 && bias != null && kernels.tuner().measures()) {
+            prepareForward(x, weight, null, null, preActivation);
+            prepareForward(x, weight, bias, null, preActivation);
+            biasPlaces.computeIfAbsent(productOf(x, weight, bias, preActivation),
+                    product -> biasPlace(x, weight, bias, preActivation));
+        }
         return prepareForward(x, weight, bias, null, preActivation);
     }
 
+    private Gemm.Prepared productOf(Tensor x, Tensor weight, Tensor bias, Tensor preActivation) {
+        return products.get(preActivation.elements() / weight.size(0), weight.size(0), weight.size(1),
+                forwardForm(x, weight, bias, null, preActivation));
+    }
+
+    /** Whether the product adds the bias, or the kernel that reads the result anyway. */
+    private Choice biasPlace(Tensor x, Tensor weight, Tensor bias, Tensor preActivation) {
+        long rows = preActivation.elements() / weight.size(0);
+        return kernels.tuner().choice("linear_gelu " + rows + "x" + weight.size(0) + "x" + weight.size(1) + " "
+                + x.dtype().label(), List.of("bias by the product", "bias by GELU"), scratch -> {
+            Tensor[] like = new Tensor[5];
+            Tensor[] operands = {x, weight, bias, preActivation, preActivation};
+            for (int i = 0; i < like.length; i++) {
+                like[i] = scratch.tensor(MemoryPlan.Category.WORKSPACE, "trial", x.dtype(), operands[i].shape());
+            }
+            prepareForward(like[0], like[1], null, null, like[3]);
+            Tensor workspace = scratch.tensor(MemoryPlan.Category.WORKSPACE, "trial", DType.U8,
+                    prepareForward(like[0], like[1], like[2], null, like[3]));
+            return List.of(() -> forwardGelu(like[0], like[1], like[2], like[3], like[4], workspace, false),
+                    () -> forwardGelu(like[0], like[1], like[2], like[3], like[4], workspace, true));
+        });
+    }
+
     void forwardGelu(Tensor x, Tensor weight, Tensor bias, Tensor preActivation, Tensor activated, Tensor workspace) {
-        forward(x, weight, bias, null, preActivation, workspace);
         if (preActivation.elements() > 0) {
-            kernels.gelu().gelu(preActivation, null, activated);
+            Choice place = biasPlaces.isEmpty() ? null : biasPlaces.get(productOf(x, weight, bias, preActivation));
+            forwardGelu(x, weight, bias, preActivation, activated, workspace, place != null && place.taken() == 1);
         }
+    }
+
+    private void forwardGelu(Tensor x, Tensor weight, Tensor bias, Tensor preActivation, Tensor activated,
+            Tensor workspace, boolean biasByGelu) {
+        forward(x, weight, biasByGelu ? null : bias, null, preActivation, workspace);
+        kernels.gelu().gelu(preActivation, biasByGelu ? bias : null, activated);
     }
 }

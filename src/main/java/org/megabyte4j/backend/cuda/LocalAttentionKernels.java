@@ -6,7 +6,9 @@ import static org.megabyte4j.backend.cuda.KernelType.I64;
 import static org.megabyte4j.backend.cuda.KernelType.PTR;
 
 import java.util.HashMap;
+import java.util.List;
 import java.util.Map;
+import java.util.function.BiConsumer;
 import org.megabyte4j.backend.AttentionBias;
 import org.megabyte4j.backend.AttentionShape;
 import org.megabyte4j.backend.Ops;
@@ -22,11 +24,21 @@ final class LocalAttentionKernels {
     /** Dynamic shared memory that needs no permission. */
     private static final int FREE_SHARED_BYTES = 48 * 1024;
 
+    /** The bias that tiles are compared with, that of the presets: within a patch it hardly matters. */
+    private static final AttentionBias TRIED = AttentionBias.ALIBI;
+
     private final Map<String, Kernel> kernels = new HashMap<>();
+    private final KernelModule module;
+    private final Tuner tuner;
+    private final Map<AttentionShape, Choices> choices = new HashMap<>();
     private final int sharedBytesPerBlock;
 
-    LocalAttentionKernels(KernelLoader loader) {
-        KernelModule module = loader.module("local_attention");
+    /** Which tiles to take for a shape in bf16. */
+    private record Choices(Choice forward, Choice backward) { }
+
+    LocalAttentionKernels(KernelLoader loader, Tuner tuner) {
+        this.tuner = tuner;
+        module = loader.module("local_attention");
         sharedBytesPerBlock = loader.context().device().sharedBytesPerBlock();
         for (String name : LocalAttentionLaunch.kernels()) {
             kernels.put(name, name.contains("forward")
@@ -43,8 +55,8 @@ final class LocalAttentionKernels {
             for (int length : new int[] {32, LocalAttentionLaunch.LONGEST}) {
                 AttentionShape shape = new AttentionShape(1, length, 1, 1, headSize);
                 for (boolean vectors : new boolean[] {false, true}) {
-                    allowShared(LocalAttentionLaunch.forward(shape, dtype, vectors));
-                    allowShared(LocalAttentionLaunch.backward(shape, dtype, vectors));
+                    allowShared(LocalAttentionLaunch.forward(shape, dtype, vectors, false));
+                    allowShared(LocalAttentionLaunch.backward(shape, dtype, vectors, false));
                 }
             }
         }
@@ -57,14 +69,36 @@ final class LocalAttentionKernels {
     }
 
     /**
-     * Whether this GPU can compute a shape.
+     * Readies what computes a shape.
      *
-     * @throws ShapeException if not
+     * @throws ShapeException if this GPU cannot
      */
-    void check(AttentionShape shape, DType dtype) {
+    void prepare(AttentionShape shape, DType dtype) {
         boolean vectors = shape.headSize() % Launches.vector(dtype) == 0;
-        check(shape, dtype, LocalAttentionLaunch.forward(shape, dtype, vectors));
-        check(shape, dtype, LocalAttentionLaunch.backward(shape, dtype, vectors));
+        check(shape, dtype, LocalAttentionLaunch.forward(shape, dtype, vectors, false));
+        check(shape, dtype, LocalAttentionLaunch.backward(shape, dtype, vectors, false));
+        if (LocalAttentionLaunch.hasLarger(shape, dtype)) {
+            choices.computeIfAbsent(shape, key -> choices(shape, dtype));
+        }
+    }
+
+    private Choices choices(AttentionShape shape, DType dtype) {
+        return new Choices(choice("forward", shape, dtype, LocalAttentionLaunch.forward(shape, dtype, true, true),
+                (t, larger) -> forward(LocalAttentionLaunch.forward(shape, dtype, true, larger), shape, t.qkv(),
+                        TRIED, t.out(), t.logSumExp())),
+                choice("backward", shape, dtype, LocalAttentionLaunch.backward(shape, dtype, true, true),
+                (t, larger) -> backward(LocalAttentionLaunch.backward(shape, dtype, true, larger), shape, t.qkv(),
+                        TRIED, t.out(), t.logSumExp(), t.dOut(), t.dQkv())));
+    }
+
+    private Choice choice(String direction, AttentionShape shape, DType dtype, LocalAttentionLaunch larger,
+            BiConsumer<AttentionTrial, Boolean> work) {
+        List<String> ways = larger.sharedBytes() <= sharedBytesPerBlock ? List.of("small tile", "large tile")
+                : List.of("small tile");
+        return tuner.choice(AttentionTrial.what(module, direction, shape, TRIED, dtype), ways, scratch -> {
+            AttentionTrial t = AttentionTrial.plan(scratch, shape, dtype, 0);
+            return List.of(() -> work.accept(t, false), () -> work.accept(t, true));
+        });
     }
 
     private void check(AttentionShape shape, DType dtype, LocalAttentionLaunch launch) {
@@ -78,23 +112,28 @@ final class LocalAttentionKernels {
 
     /** {@link Ops#causalAttention}. */
     void causalAttention(AttentionShape shape, Tensor qkv, AttentionBias bias, Tensor out, Tensor logSumExp) {
-        LocalAttentionLaunch launch = LocalAttentionLaunch.forward(shape, qkv.dtype(),
-                vectors(shape, qkv) && vectors(shape, out));
+        Choices choice = choices.get(shape);
+        forward(LocalAttentionLaunch.forward(shape, qkv.dtype(), vectors(shape, qkv) && vectors(shape, out),
+                choice != null && choice.forward.taken() == 1), shape, qkv, bias, out, logSumExp);
+    }
+
+    private void forward(LocalAttentionLaunch launch, AttentionShape shape, Tensor qkv, AttentionBias bias, Tensor out,
+            Tensor logSumExp) {
         problem(begin(launch).arg(qkv).arg(out).arg(logSumExp), launch, shape, bias).launch();
     }
 
     /** {@link Ops#causalAttentionBackward}. */
     void causalAttentionBackward(AttentionShape shape, Tensor qkv, AttentionBias bias, Tensor out,
-            Tensor logSumExp, Tensor dOut, Tensor dQkv, Tensor workspace) {
-        LocalAttentionLaunch launch = LocalAttentionLaunch.backward(shape, qkv.dtype(), vectors(shape, qkv)
-                && vectors(shape, out) && vectors(shape, dOut) && vectors(shape, dQkv));
-        problem(begin(launch).arg(qkv).arg(out).arg(logSumExp).arg(dOut).arg(dQkv), launch, shape, bias).launch();
+            Tensor logSumExp, Tensor dOut, Tensor dQkv) {
+        Choices choice = choices.get(shape);
+        boolean vectors = vectors(shape, qkv) && vectors(shape, out) && vectors(shape, dOut) && vectors(shape, dQkv);
+        backward(LocalAttentionLaunch.backward(shape, qkv.dtype(), vectors,
+                choice != null && choice.backward.taken() == 1), shape, qkv, bias, out, logSumExp, dOut, dQkv);
     }
 
-    /** None: everything is held on the chip. */
-    long causalAttentionBackwardWorkspaceBytes(AttentionShape shape, DType dtype) {
-        check(shape, dtype);
-        return 0;
+    private void backward(LocalAttentionLaunch launch, AttentionShape shape, Tensor qkv, AttentionBias bias, Tensor out,
+            Tensor logSumExp, Tensor dOut, Tensor dQkv) {
+        problem(begin(launch).arg(qkv).arg(out).arg(logSumExp).arg(dOut).arg(dQkv), launch, shape, bias).launch();
     }
 
     private static boolean vectors(AttentionShape shape, Tensor tensor) {

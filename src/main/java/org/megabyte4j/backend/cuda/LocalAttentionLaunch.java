@@ -7,8 +7,8 @@ import org.megabyte4j.tensor.DType;
 import org.megabyte4j.tensor.ShapeException;
 
 /**
- * Which kernel of {@code kernels/local_attention.cu} computes a shape, and how it is launched: a function of the shape
- * alone, and the only place that chooses.
+ * Which kernel of {@code kernels/local_attention.cu} computes a shape, and how it is launched: a function of the shape,
+ * and of which of two tiles the GPU has shown to be faster.
  *
  * @param kernel         the entry point
  * @param patchesPerTile whole sequences that a tile holds
@@ -31,24 +31,35 @@ record LocalAttentionLaunch(String kernel, int patchesPerTile, long blocks, int 
     /** Rows that pass together, in float32 arithmetic and in backward with keys in shared memory. */
     private static final int ROWS = 32;
 
-    /** @param vectors whether all heads of all tensors lie at multiples of 16 bytes */
-    static LocalAttentionLaunch forward(AttentionShape shape, DType dtype, boolean vectors) {
+    /** Whether there are two tiles to choose from: the smallest that holds a sequence, and one twice as large. */
+    static boolean hasLarger(AttentionShape shape, DType dtype) {
+        return dtype == DType.BF16 && shape.headSize() % Launches.vector(dtype) == 0 && keys(shape) < LONGEST;
+    }
+
+    /**
+     * The launch of forward.
+     *
+     * @param vectors whether all heads of all tensors lie at multiples of 16 bytes
+     * @param larger  with the larger tile, if there is one
+     */
+    static LocalAttentionLaunch forward(AttentionShape shape, DType dtype, boolean vectors, boolean larger) {
         check(shape);
         if (dtype != DType.BF16 || !vectors) {
             return cores(NAME + "forward_cores_" + name(dtype), shape, false);
         }
-        int keys = keys(shape);
+        int keys = larger && hasLarger(shape, dtype) ? 2 * keys(shape) : keys(shape);
         return keys <= 16 ? inRegisters("forward", shape, keys) : inSharedMemory("forward", shape, keys, WARPS * WARP,
                 4 * (keys + ROWS) * size(shape));
     }
 
     /** As {@link #forward}; 16 positions of long heads leave no registers for their gradients. */
-    static LocalAttentionLaunch backward(AttentionShape shape, DType dtype, boolean vectors) {
+    static LocalAttentionLaunch backward(AttentionShape shape, DType dtype, boolean vectors, boolean larger) {
         check(shape);
         if (dtype != DType.BF16 || !vectors) {
             return cores(NAME + "backward_cores_" + Math.max(64, size(shape)) + "_" + name(dtype), shape, true);
         }
-        int keys = keys(shape) == 16 && size(shape) == LONGEST_HEAD ? 32 : keys(shape);
+        int tile = larger && hasLarger(shape, dtype) ? 2 * keys(shape) : keys(shape);
+        int keys = tile == 16 && size(shape) == LONGEST_HEAD ? 32 : tile;
         return keys <= 16 ? inRegisters("backward", shape, keys) : inSharedMemory("backward", shape, keys, 2 * keys,
                 4 * (keys + ROWS) * size(shape) + 80 * keys);
     }

@@ -2,6 +2,7 @@ package org.megabyte4j.backend.cuda;
 
 import java.util.ArrayList;
 import java.util.List;
+import org.megabyte4j.backend.AttentionBias;
 import org.megabyte4j.backend.AttentionShape;
 import org.megabyte4j.tensor.DType;
 import org.megabyte4j.tensor.ShapeException;
@@ -15,13 +16,22 @@ import org.megabyte4j.tensor.ShapeException;
  * @param backwardQuery tiles
  * @param backwardKey   tiles
  * @param pairs         sequences times key/value heads
+ * @param reachLimited  whether heads go back only as far as they look ({@link AttentionBias#reach})
+ * @param group         query heads that share a tile of rows, see {@link PatchAttentionGroup}
  * @param chunk         stages of query rows that a block of {@code backwardKey} takes
  * @param sharing       blocks that share the rows after a tile of keys; 1 for none
  * @param partialsAt    where in the workspace, in floats, the sums of blocks that share begin; before them is delta
- * @param workspaceBytes that backward needs
+ * @param reachAt       where in backward's workspace, in floats, the heads' reach lies, and behind it what that is
+ *                      found from
+ * @param forwardWorkspaceBytes  for the heads' reach alone
+ * @param backwardWorkspaceBytes for all
  */
 record PatchAttentionPlan(int padded, PatchAttentionTiles forward, PatchAttentionTiles backwardQuery,
-        PatchAttentionTiles backwardKey, int pairs, long chunk, int sharing, long partialsAt, long workspaceBytes) {
+        PatchAttentionTiles backwardKey, int pairs, boolean reachLimited, int group, long chunk, int sharing,
+        long partialsAt, long reachAt, long forwardWorkspaceBytes, long backwardWorkspaceBytes) {
+
+    /** Rows of a block that looks for the largest norms, {@code reach.cuh}. */
+    static final int REACH_ROWS = 256;
 
     /** Positions are ints in the kernels, with room for a tile beyond the last. */
     private static final long LONGEST = Integer.MAX_VALUE - 4096;
@@ -36,19 +46,57 @@ record PatchAttentionPlan(int padded, PatchAttentionTiles forward, PatchAttentio
      *
      * @throws ShapeException if there is no kernel for it; with all reasons
      */
-    static PatchAttentionPlan of(AttentionShape shape, DType dtype, int multiprocessors) {
+    static PatchAttentionPlan of(AttentionShape shape, AttentionBias bias, DType dtype, int multiprocessors) {
+        return of(shape, bias, dtype, multiprocessors, PatchAttentionGroup::of, false);
+    }
+
+    /**
+     * As above, with another choice of which heads share a tile.
+     *
+     * @param wide with the tiles of 8 warps, where there are two to choose from
+     */
+    static PatchAttentionPlan of(AttentionShape shape, AttentionBias bias, DType dtype, int multiprocessors,
+            PatchAttentionGroup.Choice choice, boolean wide) {
         int d = PatchAttentionTiles.padded(dtype, shape.headSize());
-        PatchAttentionTiles forward = PatchAttentionTiles.forward(dtype, d);
+        PatchAttentionTiles forward = PatchAttentionTiles.forward(dtype, d, wide);
         PatchAttentionTiles query = PatchAttentionTiles.backwardQuery(dtype, d);
-        PatchAttentionTiles key = PatchAttentionTiles.backwardKey(dtype, d);
+        PatchAttentionTiles key = PatchAttentionTiles.backwardKey(dtype, d, wide);
         require(shape, Math.min(forward.rows(), Math.min(query.rows(), key.rows())));
+        PatchAttentionGroup group = choice.of(shape, bias, forward);
         long chunk = chunk(shape, key, key.blocks() * multiprocessors);
         int sharing = (int) Math.ceilDiv(stages(shape, key, 0), chunk);
         long delta = shape.rows() * shape.heads();
         long partialsAt = Math.ceilDiv(delta, ALIGNMENT) * ALIGNMENT;
         long partials = sharing == 1 ? 0 : sharing * shape.rows() * shape.keyValueWidth();
-        return new PatchAttentionPlan(d, forward, query, key, (int) PatchAttentionTiles.pairs(shape), chunk, sharing,
-                partialsAt, (partialsAt + partials) * Float.BYTES);
+        long reach = group.reachLimited() ? reachElements(shape) : 0;
+        return new PatchAttentionPlan(d, forward, query, key, (int) PatchAttentionTiles.pairs(shape),
+                group.reachLimited(), group.heads(), chunk, sharing, partialsAt, partialsAt + partials,
+                reach * Float.BYTES, (partialsAt + partials + reach) * Float.BYTES);
+    }
+
+    /** Every head's reach, and behind it the largest norms of each block of rows. */
+    private static long reachElements(AttentionShape shape) {
+        return shape.batch() * (shape.heads() + normBlocks(shape) * (shape.heads() + shape.keyValueHeads()));
+    }
+
+    /** Blocks of rows of a sequence. */
+    private static long normBlocks(AttentionShape shape) {
+        return Math.ceilDiv(shape.length(), (long) REACH_ROWS);
+    }
+
+    /** Blocks of rows of all sequences. */
+    static long blocksOfNorms(AttentionShape shape) {
+        return shape.batch() * normBlocks(shape);
+    }
+
+    /** Sequences times groups of query heads. */
+    int groups(AttentionShape shape) {
+        return Math.toIntExact(shape.batch() * (shape.heads() / group));
+    }
+
+    /** Groups of query heads that share a key/value head. */
+    int split(AttentionShape shape) {
+        return shape.heads() / shape.keyValueHeads() / group;
     }
 
     private static void require(AttentionShape shape, int leastRows) {
@@ -59,8 +107,7 @@ record PatchAttentionPlan(int padded, PatchAttentionTiles forward, PatchAttentio
         if (shape.length() > LONGEST) {
             reasons.add("sequences have at most " + LONGEST + " positions there");
         }
-        double group = (double) shape.heads() / shape.keyValueHeads();
-        double blocks = Math.ceil(shape.length() * group / leastRows) * shape.batch() * shape.keyValueHeads();
+        double blocks = Math.ceil((double) shape.length() / leastRows) * shape.batch() * shape.heads();
         if (blocks > MOST_BLOCKS) {
             reasons.add("that are more blocks than one launch has");
         }

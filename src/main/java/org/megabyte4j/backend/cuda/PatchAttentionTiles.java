@@ -34,13 +34,24 @@ record PatchAttentionTiles(int threads, int blocks, int rows, int passing, int s
         return LARGEST_HEAD;
     }
 
-    static PatchAttentionTiles forward(DType dtype, int d) {
+    /** Whether there is a second tile, of 8 warps, to choose from in forward. */
+    static boolean hasWideForward(DType dtype, int d) {
+        return dtype == DType.BF16 && d >= 64;
+    }
+
+    /** As {@link #hasWideForward} in the backward of keys. */
+    static boolean hasWideBackwardKey(DType dtype, int d) {
+        return dtype == DType.BF16 && d == 64;
+    }
+
+    static PatchAttentionTiles forward(DType dtype, int d, boolean wide) {
         if (dtype == DType.F32) {
             int rows = float32Rows(d);
             return float32(d, (rows + 2 * FLOAT32_PASSING) * (d + FLOAT32_PADDING)
                     + rows * (FLOAT32_PASSING + FLOAT32_PADDING));
         }
-        RowTile tile = d <= 64 ? new RowTile(4, 2, 32, 64, 3) : new RowTile(4, 2, 32, 32, 3);
+        RowTile tile = wide && hasWideForward(dtype, d) ? new RowTile(8, 1, 16, 64, d <= 64 ? 3 : 2)
+                : d <= 64 ? new RowTile(4, 2, 32, 64, 3) : new RowTile(4, 2, 32, 32, 3);
         return tile.with(d, tile.rows(), 0);
     }
 
@@ -54,13 +65,14 @@ record PatchAttentionTiles(int threads, int blocks, int rows, int passing, int s
         return tile.with(d, 2 * tile.rows(), tile.rows() * Float.BYTES);
     }
 
-    static PatchAttentionTiles backwardKey(DType dtype, int d) {
+    static PatchAttentionTiles backwardKey(DType dtype, int d, boolean wide) {
         if (dtype == DType.F32) {
             int rows = float32Rows(d);
             return float32(d, 2 * (rows + FLOAT32_PASSING) * (d + FLOAT32_PADDING)
                     + 2 * rows * (FLOAT32_PASSING + FLOAT32_PADDING));
         }
-        RowTile tile = d <= 64 ? new RowTile(4, 2, 32, 64, 2) : new RowTile(8, 1, 16, 32, 2);
+        RowTile tile = wide && hasWideBackwardKey(dtype, d) ? new RowTile(8, 1, 16, 64, 2)
+                : d <= 64 ? new RowTile(4, 2, 32, 64, 2) : new RowTile(8, 1, 16, 32, 2);
         int statistics = 2 * tile.passing + 4;
         return tile.with(d, 2 * tile.rows(), tile.stages * statistics * Float.BYTES);
     }
@@ -87,11 +99,14 @@ record PatchAttentionTiles(int threads, int blocks, int rows, int passing, int s
                 floats * Float.BYTES);
     }
 
-    /** Blocks for the query rows of a shape, the heads that share keys side by side. */
-    long blocksOfQueries(AttentionShape shape) {
-        int group = shape.heads() / shape.keyValueHeads();
+    /**
+     * Blocks for the query rows of a shape.
+     *
+     * @param group heads that lie side by side in a tile
+     */
+    long blocksOfQueries(AttentionShape shape, int group) {
         return Math.multiplyExact(Math.ceilDiv(Math.multiplyExact(shape.length(), (long) group), (long) rows),
-                pairs(shape));
+                Math.multiplyExact(shape.batch(), (long) shape.heads() / group));
     }
 
     /** Blocks for the keys of a shape. */

@@ -43,7 +43,7 @@ final class SamplingKernels {
     }
 
     /** Keys are sorted in a number that is a power of two. */
-    private static int sorted(int vocabulary) {
+    static int sorted(int vocabulary) {
         return vocabulary == 1 ? 1 : Integer.highestOneBit(vocabulary - 1) << 1;
     }
 

@@ -33,7 +33,9 @@ class AttentionTest {
                 new AttentionShape(1, 63, 2, 1, 24), new AttentionShape(2, 64, 3, 1, 16),
                 new AttentionShape(3, 65, 5, 1, 13), new AttentionShape(1, 127, 2, 2, 3),
                 new AttentionShape(1, 128, 2, 1, 64), new AttentionShape(1, 129, 2, 1, 80),
-                new AttentionShape(1, 257, 4, 2, 8), new AttentionShape(2, 300, 3, 1, 3));
+                new AttentionShape(1, 257, 4, 2, 8), new AttentionShape(2, 300, 3, 1, 3),
+                // The steepest of sixteen heads look back two blocks.
+                new AttentionShape(1, 430, 16, 1, 4));
     }
 
     @BeforeAll
@@ -64,9 +66,13 @@ class AttentionTest {
         }
     }
 
-    /** The shapes over whose length the properties below are checked: both algorithms, several blocks. */
+    /**
+     * The shapes over whose length the properties below are checked: both algorithms, several blocks, heads that do not
+     * look back to the beginning.
+     */
     static Stream<AttentionShape> properties() {
-        return Stream.of(new AttentionShape(3, 11, 4, 2, 6), new AttentionShape(2, 270, 3, 1, 10));
+        return Stream.of(new AttentionShape(3, 11, 4, 2, 6), new AttentionShape(2, 270, 3, 1, 10),
+                new AttentionShape(1, 420, 16, 2, 3));
     }
 
     @ParameterizedTest
@@ -101,6 +107,41 @@ class AttentionTest {
             assertThat(Arrays.copyOfRange(after, from, to))
                     .isEqualTo(Arrays.copyOfRange(before, from, to));
         }
+    }
+
+    /**
+     * A key of enormous norm bounds no score, so all blocks are gone through; without it many are left out. Only the
+     * last position sees it, whose gradient is 0: everything else has the same bits.
+     */
+    @Test
+    void leavingOutWhatVanishesChangesNoBit() {
+        AttentionShape shape = new AttentionShape(1, 600, 16, 2, 5);
+        long last = shape.rows() - 1;
+        Map<String, float[]> limited = withKeysOfLastPosition(shape, 1);
+        Map<String, float[]> whole = withKeysOfLastPosition(shape, 1e30f);
+        limited.forEach((name, values) -> {
+            int end = (int) (values.length / shape.rows() * last);
+            assertThat(Arrays.copyOf(whole.get(name), end)).as(name).isEqualTo(Arrays.copyOf(values, end));
+        });
+    }
+
+    private static Map<String, float[]> withKeysOfLastPosition(AttentionShape shape, float key) {
+        return Comparison.run(backends.all().getFirst(), t -> {
+            long last = shape.rows() - 1;
+            Tensor qkv = t.random(shape.rows(), shape.packedWidth());
+            Tensor dOut = t.random(shape.rows(), shape.width());
+            Tensor out = t.result("out", shape.rows(), shape.width());
+            Tensor logSumExp = t.zeros(shape.batch(), shape.heads(), shape.length());
+            Tensor dQkv = t.result("dQkv", shape.rows(), shape.packedWidth());
+            return ops -> {
+                ops.fill(qkv.part(last * shape.packedWidth() + shape.width(), shape.keyValueWidth() / 2), key);
+                ops.fill(dOut.slice(last, 1), 0);
+                ops.causalAttention(shape, qkv, AttentionBias.ALIBI, out, logSumExp);
+                // Whatever it is, its gradients are to be 0.
+                ops.fill(out.slice(last, 1), 0);
+                ops.causalAttentionBackward(shape, qkv, AttentionBias.ALIBI, out, logSumExp, dOut, dQkv);
+            };
+        });
     }
 
     /** @param changed the row of each sequence to whose keys and values {@code by} is added; -1 for none */

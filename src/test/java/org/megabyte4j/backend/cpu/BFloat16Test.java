@@ -127,7 +127,7 @@ class BFloat16Test {
             Tensor first = t.scratch(DType.BF16, n);
             Tensor second = t.scratch(DType.BF16, n);
             Tensor compensation = compensated ? t.scratch(DType.BF16, n) : null;
-            Tensor scalars = t.values(new StepScalars(1e-4f, 1, 1, 0).toArray(), 4);
+            Tensor scalars = t.values(StepScalars.of(1e-4f, 1, 1, 0), 4);
             Tensor result = t.result("parameters", n);
             return ops -> {
                 ops.fill(parameters, 1);

@@ -153,7 +153,7 @@ final class EveryOperation {
         long elements = layout.elements();
         var settings = new Ops.AdamWSettings(0.9, 0.98, 1e-8, 0.1);
         Tensor gradients = t.random(elements);
-        Tensor scalars = t.values(new StepScalars(0.01f, 0.1f, 0.02f, 0.5f).toArray(), 4);
+        Tensor scalars = t.values(StepScalars.of(0.01f, 0.1f, 0.02f, 0.5f), 4);
         Tensor norm = t.result("norm", 1);
         Ops.Clip clip = new Ops.Clip(norm, 1);
         Tensor adamW = t.changed("AdamW", elements);

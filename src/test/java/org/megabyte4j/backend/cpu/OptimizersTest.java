@@ -74,8 +74,8 @@ class OptimizersTest {
         Tensor[] scalars = new Tensor[3];
         for (int k = 0; k < 3; k++) {
             gradients[k] = arena(t, all, 1);
-            scalars[k] = t.values(new StepScalars(0.01f / (k + 1), (float) (1 - Math.pow(0.9, k + 1)),
-                    (float) (1 - Math.pow(0.999, k + 1)), (float) (1 - Math.pow(k + 1, -0.8))).toArray(), 4);
+            scalars[k] = t.values(StepScalars.of(0.01f / (k + 1), (float) (1 - Math.pow(0.9, k + 1)),
+                    (float) (1 - Math.pow(0.999, k + 1)), (float) (1 - Math.pow(k + 1, -0.8))), 4);
         }
         return ops -> {
             for (int k = 0; k < 3; k++) {

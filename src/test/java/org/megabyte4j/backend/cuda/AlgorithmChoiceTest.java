@@ -62,8 +62,8 @@ class AlgorithmChoiceTest {
         return (known == null ? choice.measure(SHAPE, product, WORKSPACE) : known).id();
     }
 
-    private AlgorithmCache cache() {
-        return new AlgorithmCache(folder.resolve("algorithms.json"), "a machine", warnings::add);
+    private TuningCache cache() {
+        return new TuningCache(folder.resolve("algorithms.json"), "a machine", false, warnings::add);
     }
 
     @Test
@@ -114,12 +114,11 @@ class AlgorithmChoiceTest {
 
     @Test
     void anAlgorithmThatTheLibraryNoLongerOffersIsMeasuredAgain() {
-        long[] other = product.algorithms(1, WORKSPACE).getFirst().words();
-        other[0]++;
-        cache().note(SHAPE, other, 1e-6);
+        cache().note(SHAPE, "0000000000000043", 1e-6);
         assertThat(chosen(measuring(2e-6, 1e-6, 3e-6))).isEqualTo(21);
         assertThat(measured).hasSize(1);
-        assertThat(cache().find(SHAPE)).isEqualTo(product.algorithms(2, WORKSPACE).getLast().words());
+        assertThat(cache().find(SHAPE)).startsWith(String.format("%016x ",
+                product.algorithms(2, WORKSPACE).getLast().words()[0]));
     }
 
     @Test

@@ -8,6 +8,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 import org.megabyte4j.backend.Backend;
+import org.megabyte4j.backend.IntReadback;
 import org.megabyte4j.backend.Ops;
 import org.megabyte4j.backend.Readback;
 import org.megabyte4j.backend.cpu.CpuBackend;
@@ -76,6 +77,46 @@ class CudaReadbackTest {
         }
     }
 
+    @ParameterizedTest
+    @ValueSource(booleans = {false, true})
+    void eachCopyHoldsWhatTheIntsWereThen(boolean cuda) {
+        try (Backend backend = cuda ? Simulator.open() : CpuBackend.open(1); MemoryPlan plan = new MemoryPlan()) {
+            Tensor ints = plan.tensor(Category.ACTIVATIONS, "ints", DType.I32, 2, 3);
+            Ops ops = backend.plan(plan, dry -> dry.fill(ints, 0));
+            backend.allocate(plan);
+            try (IntReadback readback = backend.intReadback(ints)) {
+                int[] values = new int[6];
+                for (int i = 0; i < 3 * IntReadback.KEPT; i++) {
+                    ops.fill(ints, i);
+                    assertThat(readback.enqueue()).isEqualTo(i);
+                    for (int kept = Math.max(0, i - IntReadback.KEPT + 1); kept <= i; kept++) {
+                        readback.read(kept, values);
+                        assertThat(values).containsOnly(kept);
+                    }
+                }
+                assertThatThrownBy(() -> readback.read(7, values)).isInstanceOf(IllegalArgumentException.class)
+                        .hasMessage("copy 7 is not kept; 12 were enqueued, and the last 4 are kept");
+            }
+        }
+    }
+
+    @Test
+    void whatReadbacksTakeIsGivenBack() {
+        try (CudaBackend backend = Simulator.open(); MemoryPlan plan = new MemoryPlan()) {
+            Tensor ints = plan.tensor(Category.ACTIVATIONS, "ints", DType.I32, 5);
+            backend.allocate(plan);
+            long pinned = Simulator.live("pinned");
+            long events = Simulator.live("events");
+            IntReadback readback = backend.intReadback(ints);
+            readback.enqueue();
+            assertThat(Simulator.live("pinned")).isGreaterThan(pinned);
+            readback.close();
+            readback.close();
+            assertThat(Simulator.live("pinned")).isEqualTo(pinned);
+            assertThat(Simulator.live("events")).isEqualTo(events);
+        }
+    }
+
     @Test
     void onlyFloatScalarsComeBack() {
         try (CudaBackend backend = Simulator.open(); MemoryPlan plan = new MemoryPlan()) {
@@ -85,6 +126,8 @@ class CudaReadbackTest {
                 assertThatThrownBy(() -> backend.readback(wrong)).isInstanceOf(IllegalArgumentException.class)
                         .hasMessage("an F32 tensor of one element is needed, this one is " + wrong);
             }
+            assertThatThrownBy(() -> backend.intReadback(two)).isInstanceOf(IllegalArgumentException.class)
+                    .hasMessage("an I32 tensor is needed, this one is F32[2]");
         }
     }
 }

@@ -47,7 +47,11 @@ final class KernelComparison {
 
     /** In one dtype. */
     static void check(DType dtype, double float32, Function<Tensors, Consumer<Ops>> work) {
-        CudaBackend backend = TestDevice.backend();
+        check(TestDevice.backend(), dtype, float32, work);
+    }
+
+    /** On another device than that of all tests. */
+    static void check(CudaBackend backend, DType dtype, double float32, Function<Tensors, Consumer<Ops>> work) {
         Map<String, float[]> expected = Comparison.expected(dtype, work);
         Map<String, Double> cost = dtype == DType.F32 ? Map.of() : Comparison.costOfBf16(expected, work);
         List<Map<String, float[]>> runs = Comparison.run(backend, dtype, work, 2);

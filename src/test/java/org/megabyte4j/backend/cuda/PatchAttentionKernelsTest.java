@@ -63,10 +63,10 @@ class PatchAttentionKernelsTest {
             Tensor dQkv) {
         PatchAttentionKernels kernels = TestDevice.backend().kernels().patchAttention();
         Tensor workspace = t.scratch(DType.F32,
-                kernels.causalAttentionBackwardWorkspaceBytes(c.shape, t.dtype()) / Float.BYTES);
+                kernels.causalAttentionBackwardWorkspaceBytes(c.shape, c.bias, t.dtype()) / Float.BYTES);
         return ops -> {
             if (ops instanceof CudaOps) {
-                kernels.causalAttention(c.shape, qkv, c.bias, out, logSumExp);
+                kernels.causalAttention(c.shape, qkv, c.bias, out, logSumExp, workspace);
                 kernels.causalAttentionBackward(c.shape, qkv, c.bias, out, logSumExp, dOut, dQkv, workspace);
             } else if (!(ops instanceof CudaWorkspaceMeter)) {
                 ops.causalAttention(c.shape, qkv, c.bias, out, logSumExp);

@@ -2,6 +2,8 @@ package org.megabyte4j.backend.cuda;
 
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
+import static org.megabyte4j.backend.AttentionBias.ALIBI;
+import static org.megabyte4j.backend.AttentionBias.NONE;
 import static org.megabyte4j.tensor.DType.BF16;
 import static org.megabyte4j.tensor.DType.F32;
 
@@ -13,7 +15,6 @@ import java.util.List;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import org.junit.jupiter.api.Test;
-import org.megabyte4j.backend.AttentionBias;
 import org.megabyte4j.backend.AttentionShape;
 import org.megabyte4j.tensor.DType;
 import org.megabyte4j.tensor.MemoryPlan;
@@ -30,17 +31,19 @@ class PatchAttentionPlanTest {
         for (DType dtype : new DType[] {F32, BF16}) {
             AttentionShape shape = new AttentionShape(4, 1 << 20, 16, 1, 64);
             assertThat(shape.rows() * shape.packedWidth()).isGreaterThan(1L << 32);
-            PatchAttentionPlan plan = PatchAttentionPlan.of(shape, dtype, H200);
-            assertThat(plan.forward().blocksOfQueries(shape)).isEqualTo(4L * (16 << 20) / plan.forward().rows());
+            PatchAttentionPlan plan = PatchAttentionPlan.of(shape, NONE, dtype, H200);
+            assertThat(plan.forward().blocksOfQueries(shape, plan.group()))
+                    .isEqualTo(4L * (16 << 20) / plan.forward().rows());
             assertThat(plan.backwardKey().blocksOfKeys(shape)).isEqualTo(4L * (1 << 20) / plan.backwardKey().rows());
             assertThat(plan.sharing()).isEqualTo(1);
             assertThat(plan.chunk()).isEqualTo((16L << 20) / plan.backwardKey().passing());
-            assertThat(plan.workspaceBytes()).isEqualTo(4 * shape.rows() * 16);
+            assertThat(plan.backwardWorkspaceBytes()).isEqualTo(4 * shape.rows() * 16);
         }
         AttentionShape largest = new AttentionShape(1, Integer.MAX_VALUE - 4096, 16, 1, 64);
-        PatchAttentionPlan plan = PatchAttentionPlan.of(largest, BF16, H200);
-        assertThat(plan.forward().blocksOfQueries(largest)).isEqualTo(Math.ceilDiv(largest.length() * 16, 128L));
-        assertThat(plan.workspaceBytes()).isEqualTo(Math.ceilDiv(largest.length() * 16, 64L) * 64 * 4);
+        PatchAttentionPlan plan = PatchAttentionPlan.of(largest, NONE, BF16, H200);
+        assertThat(plan.forward().blocksOfQueries(largest, plan.group()))
+                .isEqualTo(Math.ceilDiv(largest.length() * 16, 128L));
+        assertThat(plan.backwardWorkspaceBytes()).isEqualTo(Math.ceilDiv(largest.length() * 16, 64L) * 64 * 4);
     }
 
     @Test
@@ -48,7 +51,7 @@ class PatchAttentionPlanTest {
         for (long batch : new long[] {1, 32}) {
             for (long length = 64; length < 1 << 22; length *= 2) {
                 AttentionShape shape = new AttentionShape(batch, length, 16, 1, 64);
-                long bytes = PatchAttentionPlan.of(shape, BF16, H200).workspaceBytes();
+                long bytes = PatchAttentionPlan.of(shape, NONE, BF16, H200).backwardWorkspaceBytes();
                 assertThat(bytes).isLessThanOrEqualTo(4 * shape.rows() * (16 + 64 * 128));
                 if (length >= 1 << 16) {
                     assertThat(bytes).isEqualTo(4 * shape.rows() * 16);
@@ -61,10 +64,27 @@ class PatchAttentionPlanTest {
     @Test
     void blocksShareTheRowsOfFewKeys() {
         AttentionShape shape = new AttentionShape(32, 256, 16, 1, 64);
-        PatchAttentionPlan plan = PatchAttentionPlan.of(shape, BF16, H200);
+        PatchAttentionPlan plan = PatchAttentionPlan.of(shape, NONE, BF16, H200);
         assertThat(plan.chunk()).isEqualTo(13);     // of 64 stages after the first 128 keys, and 32 after the others
         assertThat(plan.sharing()).isEqualTo(5);
-        assertThat(plan.workspaceBytes()).isEqualTo(4L * shape.rows() * (16 + 5 * 128));
+        assertThat(plan.backwardWorkspaceBytes()).isEqualTo(4L * shape.rows() * (16 + 5 * 128));
+    }
+
+    /** A million bytes, 16 heads: a head a tile. Over 256 positions nearly all is seen, and heads share tiles. */
+    @Test
+    void headsOfLongSequencesGoSeparateWays() {
+        PatchAttentionPlan far = PatchAttentionPlan.of(new AttentionShape(1, 1 << 17, 16, 1, 64), ALIBI, BF16, H200);
+        assertThat(far.reachLimited()).isTrue();
+        assertThat(far.group()).isEqualTo(1);
+        assertThat(far.forwardWorkspaceBytes()).isEqualTo(4 * (16 + (1 << 17) / 256 * 17));
+        assertThat(far.reachAt()).isEqualTo((1L << 17) * 16);
+        PatchAttentionPlan near = PatchAttentionPlan.of(new AttentionShape(1, 256, 16, 1, 64), ALIBI, BF16, H200);
+        assertThat(near.reachLimited()).isFalse();
+        assertThat(near.group()).isEqualTo(16);
+        assertThat(near.forwardWorkspaceBytes()).isZero();
+        PatchAttentionPlan even = PatchAttentionPlan.of(new AttentionShape(1, 1 << 17, 16, 1, 64), NONE, BF16, H200);
+        assertThat(even.reachLimited()).isFalse();
+        assertThat(even.group()).isEqualTo(16);
     }
 
     @Test
@@ -72,7 +92,7 @@ class PatchAttentionPlanTest {
         for (int length = 1; length < 1000; length += 37) {
             for (int heads : new int[] {1, 3, 16}) {
                 AttentionShape shape = new AttentionShape(2, length, heads, 1, 24);
-                PatchAttentionPlan plan = PatchAttentionPlan.of(shape, BF16, H200);
+                PatchAttentionPlan plan = PatchAttentionPlan.of(shape, NONE, BF16, H200);
                 long stages = Math.ceilDiv(length, plan.backwardKey().passing()) * (long) heads;
                 assertThat(plan.chunk() * plan.sharing()).isGreaterThanOrEqualTo(stages);
                 assertThat(plan.chunk() * (plan.sharing() - 1)).isLessThan(stages);
@@ -82,12 +102,13 @@ class PatchAttentionPlanTest {
 
     @Test
     void whatHasNoKernelIsRefusedWithAllReasons() {
-        assertThatThrownBy(() -> PatchAttentionPlan.of(new AttentionShape(1, 100, 4, 1, 129), BF16, H200))
+        assertThatThrownBy(() -> PatchAttentionPlan.of(new AttentionShape(1, 100, 4, 1, 129), NONE, BF16, H200))
                 .isInstanceOf(ShapeException.class)
                 .hasMessage("attention over batch 1, length 100, 4 heads of size 129 is not possible on CUDA:"
                         + " heads have at most 128 elements there. Choose more heads or a smaller batch, or use"
                         + " --device cpu");
-        assertThatThrownBy(() -> PatchAttentionPlan.of(new AttentionShape(500, 3_000_000_000L, 4, 1, 192), F32, H200))
+        AttentionShape tooLarge = new AttentionShape(500, 3_000_000_000L, 4, 1, 192);
+        assertThatThrownBy(() -> PatchAttentionPlan.of(tooLarge, NONE, F32, H200))
                 .isInstanceOf(ShapeException.class)
                 .hasMessage("attention over batch 500, length 3000000000, 4 heads of size 192 is not possible on CUDA:"
                         + " heads have at most 128 elements there; sequences have at most 2147479551 positions there;"
@@ -104,7 +125,7 @@ class PatchAttentionPlanTest {
         Tensor logSumExp = plan.tensor(Category.ACTIVATIONS, "logSumExp", F32, 1, 1, shape.length());
         CudaBackend backend = TestDevice.backend();   // outside, or the test that is skipped without it fails
         assertThatThrownBy(() -> backend.plan(plan,
-                dry -> dry.causalAttention(shape, qkv, AttentionBias.ALIBI, out, logSumExp)))
+                dry -> dry.causalAttention(shape, qkv, ALIBI, out, logSumExp)))
                 .isInstanceOf(ShapeException.class).hasMessageContaining("heads have at most 128 elements");
     }
 
@@ -113,22 +134,27 @@ class PatchAttentionPlanTest {
     void theTilesAreThoseOfTheKernels() throws IOException {
         String source = Files.readString(Path.of("kernels/patch_attention/tuning.cuh"));
         for (int d : new int[] {16, 32, 64, 128}) {
-            List<Integer> forward = braces(source, "forward_tile(int d)", d);
-            assertThat(PatchAttentionTiles.forward(BF16, d)).isEqualTo(new PatchAttentionTiles(32 * forward.get(0),
-                    forward.get(1), forward.get(0) * forward.get(2), forward.get(3),
-                    2 * d * (forward.get(0) * forward.get(2) + 2 * forward.get(4) * forward.get(3))));
+            for (boolean wide : new boolean[] {false, d >= 64}) {
+                List<Integer> forward = braces(source, (wide ? " wide_" : " ") + "forward_tile(int d)", d);
+                assertThat(PatchAttentionTiles.forward(BF16, d, wide)).isEqualTo(new PatchAttentionTiles(
+                        32 * forward.get(0), forward.get(1), forward.get(0) * forward.get(2), forward.get(3),
+                        2 * d * (forward.get(0) * forward.get(2) + 2 * forward.get(4) * forward.get(3))));
+            }
             List<Integer> query = braces(source, "backward_query_tile(int d)", d);
             int rows = query.get(0) * query.get(2);
             assertThat(PatchAttentionTiles.backwardQuery(BF16, d)).isEqualTo(new PatchAttentionTiles(32 * query.get(0),
                     query.get(1), rows, query.get(3), 2 * d * 2 * (rows + query.get(4) * query.get(3)) + 4 * rows));
-            List<Integer> key = braces(source, "backward_key_tile(int d)", d);
-            int keys = key.get(0) * key.get(2);
-            assertThat(PatchAttentionTiles.backwardKey(BF16, d)).isEqualTo(new PatchAttentionTiles(32 * key.get(0),
-                    key.get(1), keys, key.get(3), 2 * d * 2 * (keys + key.get(4) * key.get(3))
-                            + key.get(4) * 4 * (2 * key.get(3) + 4)));
+            for (boolean wide : new boolean[] {false, d == 64}) {
+                List<Integer> key = braces(source,
+                        wide ? " wide_backward_key_tile(int)" : " backward_key_tile(int d)", d);
+                int keys = key.get(0) * key.get(2);
+                assertThat(PatchAttentionTiles.backwardKey(BF16, d, wide)).isEqualTo(new PatchAttentionTiles(
+                        32 * key.get(0), key.get(1), keys, key.get(3), 2 * d * 2 * (keys + key.get(4) * key.get(3))
+                                + key.get(4) * 4 * (2 * key.get(3) + 4)));
+            }
             List<Integer> float32 = braces(source, "float32_tile(int d)", d);
-            assertThat(PatchAttentionTiles.forward(F32, d).rows()).isEqualTo(16 * float32.get(0));
-            assertThat(PatchAttentionTiles.forward(F32, d).passing()).isEqualTo(float32.get(1));
+            assertThat(PatchAttentionTiles.forward(F32, d, false).rows()).isEqualTo(16 * float32.get(0));
+            assertThat(PatchAttentionTiles.forward(F32, d, false).passing()).isEqualTo(float32.get(1));
         }
     }
 

@@ -1,12 +1,4 @@
-// The standard normal distribution, of which GELU and its derivative are made.
-//
-//   gelu(x) = x Phi(x),  gelu'(x) = Phi(x) + x phi(x),  Phi and phi of the standard normal distribution
-//
-// Phi(-a) = phi(a) R(a) for a >= 0, where R is Mills' ratio as a polynomial of degree 8 in t = 1 / (1 + 0.3 a) without
-// constant term, its relative error below 2e-7: so nothing cancels in the lower tail, where GELU itself is -a Phi(-a).
-// The relative error of the result is below 1e-6 + x^2 2^-23, the second term from rounding x^2 / 2; where phi is
-// subnormal (|x| > 13), Phi is 0 or 1.
-// Source: Hendrycks and Gimpel 2016 (arXiv 1606.08415); Mills' ratio, Abramowitz and Stegun 26.2.
+// The normal distribution, which GELU is made of; gelu.cu says how exact it is.
 
 #pragma once
 

@@ -1,0 +1,143 @@
+package org.megabyte4j.jmh;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.ObjectMapper;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import org.megabyte4j.model.ModelLayout;
+import org.megabyte4j.model.Presets;
+
+/**
+ * What megabyte4j and its peers reached on the same work, over the rounds of one run: the lines of
+ * {@code jmh/compare.py}, which {@code run-checks.sh} leaves for a GPU too. The first line of such a file has facts of
+ * the run, the others a round of one case each, with the reports of both sides.
+ */
+final class SpeedCase {
+    private static final String OURS = "megabyte4j";
+
+    private final JsonNode work;
+    private final Map<String, Side> sides = new LinkedHashMap<>();
+
+    private SpeedCase(JsonNode work) {
+        this.work = work;
+        sides.put(OURS, new Side(OURS));
+    }
+
+    /** The reports of one program, and for a peer how much faster megabyte4j was in the same rounds. */
+    static final class Side {
+        private final String name;
+        private final List<JsonNode> reports = new ArrayList<>();
+        private final List<Double> ratios = new ArrayList<>();
+
+        Side(String name) {
+            this.name = name;
+        }
+
+        String name() {
+            return name;
+        }
+
+        /** KB/s: median, least, most. */
+        double[] rates() {
+            return spread(reports.stream().map(SpeedCase::rate).toList());
+        }
+
+        /** megabyte4j's rate over this one's: median, least, most. */
+        double[] ratios() {
+            return spread(ratios);
+        }
+
+        boolean isPeer() {
+            return !ratios.isEmpty();
+        }
+
+        /** Of the last round; missing where the side does not report it. */
+        JsonNode last(String field) {
+            return reports.getLast().path(field);
+        }
+    }
+
+    /** Cases in the order of a file. */
+    static List<SpeedCase> read(Path file) throws IOException {
+        Map<String, SpeedCase> cases = new LinkedHashMap<>();
+        for (JsonNode line : lines(file)) {
+            JsonNode ours = line.path("ours");
+            if (ours.isObject()) {
+                SpeedCase of = cases.computeIfAbsent(title(ours), title -> new SpeedCase(ours));
+                of.sides.get(OURS).reports.add(ours);
+                JsonNode peer = line.path("peer");
+                if (peer.isObject()) {
+                    Side side = of.sides.computeIfAbsent(name(peer), Side::new);
+                    side.reports.add(peer);
+                    side.ratios.add(rate(ours) / rate(peer));
+                }
+            }
+        }
+        return List.copyOf(cases.values());
+    }
+
+    /** The facts of a file: date, machine, versions. */
+    static JsonNode facts(Path file) throws IOException {
+        return lines(file).getFirst();
+    }
+
+    private static List<JsonNode> lines(Path file) throws IOException {
+        ObjectMapper json = new ObjectMapper();
+        List<JsonNode> lines = new ArrayList<>();
+        for (String line : Files.readAllLines(file)) {
+            lines.add(json.readTree(line));
+        }
+        return lines;
+    }
+
+    String title() {
+        return title(work);
+    }
+
+    private static String title(JsonNode report) {
+        String what = report.path("mode").asText().equals("train")
+                ? "training, batch " + report.path("batch").asText() + ", T = " + report.path("seq_len").asText()
+                : "generation, context " + report.path("context").asText();
+        return report.path("model").asText() + ", " + what + ", " + report.path("dtype").asText();
+    }
+
+    private static String name(JsonNode peer) {
+        return "PyTorch, " + (peer.path("compiled").asBoolean() ? "compiled" : "eager")
+                + (!peer.has("cache") ? "" : peer.path("cache").asBoolean() ? ", with caches" : ", without caches");
+    }
+
+    private static double rate(JsonNode report) {
+        return report.has("kb_per_s") ? report.path("kb_per_s").asDouble() : report.path("bytes_per_s").asDouble() / 1e3;
+    }
+
+    private static double[] spread(List<Double> values) {
+        double[] sorted = values.stream().mapToDouble(Double::doubleValue).sorted().toArray();
+        int middle = sorted.length / 2;
+        double median = sorted.length % 2 == 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
+        return new double[] {median, Arrays.stream(sorted).min().orElseThrow(), Arrays.stream(sorted).max().orElseThrow()};
+    }
+
+    /** megabyte4j first, then its peers, the fastest first. */
+    List<Side> sides() {
+        return sides.values().stream().sorted((a, b) -> a.isPeer() != b.isPeer() ? Boolean.compare(a.isPeer(), b.isPeer())
+                : Double.compare(b.rates()[0], a.rates()[0])).toList();
+    }
+
+    /** Parameters of the model; 0 where the report does not tell and it is no preset. */
+    long parameters() {
+        String model = work.path("model").asText();
+        return work.has("parameters") ? work.path("parameters").asLong()
+                : Presets.all().containsKey(model) ? ModelLayout.of(Presets.named(model)).parameterCount() : 0;
+    }
+
+    /** Peak of the card in TFLOP/s; 0 where it is not known. */
+    double peak() {
+        return sides.get(OURS).last("peak_tflop_per_s").asDouble();
+    }
+}

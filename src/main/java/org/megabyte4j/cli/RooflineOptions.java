@@ -1,0 +1,69 @@
+package org.megabyte4j.cli;
+
+import org.megabyte4j.backend.Backend;
+import org.megabyte4j.backend.Rates;
+import org.megabyte4j.tensor.DType;
+import picocli.CommandLine.Option;
+
+/** What floors are computed with: rates that are given or known, or else those measured on the device. */
+final class RooflineOptions {
+    /** Of the product and the copy that a GPU is measured with. */
+    private static final int GPU_PRODUCT = 8192;
+    private static final long GPU_COPY = 1L << 30;
+    private static final int CPU_PRODUCT = 2048;
+    private static final long CPU_COPY = 256L << 20;
+    private static final int SIMULATED_PRODUCT = 32;
+    private static final long SIMULATED_COPY = 1 << 16;
+
+    @Option(names = "--roofline", description = "Accounts for a training step, operation by operation: calls, FLOPs,"
+            + " bytes, the least time for them, and the time that they took. With --card or given rates only the plan is"
+            + " looked at, and no device or memory is needed.")
+    private boolean asked;
+
+    @Option(names = "--card", paramLabel = "CARD", description = "With --roofline, the rates of a card:"
+            + " ${COMPLETION-CANDIDATES}; 80 %% of its peak of dense products and 85 %% of its bandwidth.")
+    private Card card;
+
+    @Option(names = "--matrix-tflops", paramLabel = "X", description = "With --roofline, TFLOP/s of a large product.")
+    private Double tflops;
+
+    @Option(names = "--bandwidth-gb", paramLabel = "X",
+            description = "With --roofline, GB/s of a large copy, read and written bytes together.")
+    private Double bandwidth;
+
+    boolean areAskedFor() {
+        return asked;
+    }
+
+    /** Why these options make no sense; null if they do. */
+    String problem() {
+        if (!asked) {
+            return card != null || tflops != null || bandwidth != null
+                    ? "--card, --matrix-tflops and --bandwidth-gb are for --roofline" : null;
+        }
+        if (card == null && (tflops == null) != (bandwidth == null)) {
+            return "--matrix-tflops and --bandwidth-gb go together, or name a --card";
+        }
+        return tflops != null && !(tflops > 0) || bandwidth != null && !(bandwidth > 0)
+                ? "--matrix-tflops and --bandwidth-gb must be more than 0" : null;
+    }
+
+    /** The rates that are given; null if they are to be measured. */
+    Rates given(DType dtype) {
+        if (card == null && tflops == null) {
+            return null;
+        }
+        Rates usual = card == null ? null : card.usual(dtype);
+        return new Rates(tflops == null ? usual.flopsPerSecond() : 1e12 * tflops,
+                bandwidth == null ? usual.bytesPerSecond() : 1e9 * bandwidth);
+    }
+
+    /** Measures a device. */
+    static Rates measured(Backend backend, DType dtype) {
+        if (backend.name().equals("simulated")) {
+            return Rates.measure(backend, dtype, SIMULATED_PRODUCT, SIMULATED_COPY);
+        }
+        return backend.isAsynchronous() ? Rates.measure(backend, dtype, GPU_PRODUCT, GPU_COPY)
+                : Rates.measure(backend, dtype, CPU_PRODUCT, CPU_COPY);
+    }
+}

@@ -1,0 +1,22 @@
+package org.megabyte4j.backend.cuda;
+
+import org.megabyte4j.backend.Backend;
+import org.megabyte4j.backend.ForwardingBackend;
+import org.megabyte4j.backend.LocalModel;
+
+/** A device that decodes no patch at one go. */
+final class ByteByByte extends ForwardingBackend {
+    ByteByByte(Backend to) {
+        super(to);
+    }
+
+    @Override
+    public boolean decodesPatches(LocalModel model, long batch, int patchSize) {
+        return false;
+    }
+
+    @Override
+    public void close() {
+        // It is the other one's.
+    }
+}
