@@ -14,7 +14,7 @@
 //         2 (416 D + 8192); 192 and 224 KB at D = 256, so H100 and H200. feed_forward_add_sums: block 1024, grid
 //         ceil((3 D + hidden) / 32).
 // Bytes:  forward 4 D + 8 per row, and 2 * 2 * hidden * D of weights from the second-level cache per 128 rows. Backward
-//         10 D + 4 hidden + 8 (x twice, which the second-level cache may hold), weights as forward.
+//         10 D + 4 hidden + 8, weights as forward; both read x a second time, from that cache as well.
 // FLOPs:  forward 4 hidden D per row, backward 6 hidden D, GELU 25 and 30 per hidden element. At D = 256 and hidden =
 //         1024, 65,536 rows: forward 69 GFLOP and 68 MB, backward 103 GFLOP and 436 MB; 0.5 GB of weights from the
 //         second-level cache each, which at 5.5 TB/s is 98 us, and the products at the 600 TFLOP/s that mma.sync reaches
