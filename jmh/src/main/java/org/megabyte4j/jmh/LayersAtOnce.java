@@ -78,8 +78,7 @@ final class LayersAtOnce {
         AttentionParameters gradients = new AttentionParameters(p.empty(dim), p.empty(dim),
                 p.empty(shape.packedWidth(), dim), p.empty(dim, shape.width()));
         AttentionFactors factors = new AttentionFactors(bf16(shape.rows(), dim),
-                bf16(shape.rows(), shape.packedWidth()),
-                bf16(shape.rows(), dim));
+                bf16(shape.rows(), shape.packedWidth()), bf16(shape.rows(), dim));
         Tensor qkv = bf16(shape.rows(), shape.packedWidth());
         return KernelCase.Call.of(ops -> ops.selfAttentionBackward(shape, weights, AttentionBias.ALIBI, x, qkv, mean,
                 rstd, d, factors, gradients));
