@@ -1,14 +1,15 @@
-// A feed-forward layer at once, in bf16: LayerNorm, Linear, exact GELU, Linear and the residual connection for a tile of
-// rows, whose hidden activations never leave the chip; and its backward, which computes them again from x.
+// A feed-forward layer at once, in bf16: LayerNorm, Linear, exact GELU, Linear and the residual connection for a tile
+// of rows, whose hidden activations never leave the chip; and its backward, which computes them again from x.
 //
 // x, out, d, dOut, normed [rows, D]   activated, dHidden [rows, hidden]   mean, rstd F32 [rows]
-// norm, norm's bias [D]   W1 [hidden, D], b1 [hidden]   W2 [D, hidden], b2 [D]     D = 64, 128 or 256, hidden a multiple of 64
+// norm, norm's bias [D]   W1 [hidden, D], b1 [hidden]   W2 [D, hidden], b2 [D]
+//   D is 64, 128 or 256, hidden a multiple of 64
 //   forward   out = x + gelu(norm(x) W1^T + b1) W2^T + b2; keeps mean and rstd
 //   backward  dHidden = (d W2) gelu'(norm(x) W1^T + b1), d += LayerNorm's backward of dHidden W1
-//             and, for the matrices' gradients by dense products (dW1 = dHidden^T normed, dW2 = dOut^T activated), those
-//             four; sums over rows of dHidden and d, and of LayerNorm's gradients, are added to the vectors' gradients
-// The gradients of matrices are sums over all rows: computed here, a block's part of them would be 2 * hidden * D float32
-// sums, 2 MB at D = 256, as many bytes as it writes for its rows now, and no block has the registers for them.
+//             and, for the matrices' gradients by dense products (dW1 = dHidden^T normed, dW2 = dOut^T activated),
+//             those four; sums over rows of dHidden and d, and of LayerNorm's gradients, are added to the vectors'
+// The gradients of matrices are sums over all rows: computed here, a block's part of them would be 2 * hidden * D
+// float32 sums, 2 MB at D = 256, as many bytes as it writes for its rows now, and no block has the registers for them.
 //
 // Launch: a block of 256 threads per 128 rows. Dynamic shared memory (bytes): forward 2 (320 D + 16384), backward
 //         2 (416 D + 8192); 192 and 224 KB at D = 256, so H100 and H200. feed_forward_add_sums: block 1024, grid
@@ -17,12 +18,12 @@
 //         10 D + 4 hidden + 8, weights as forward; both read x a second time, from that cache as well.
 // FLOPs:  forward 4 hidden D per row, backward 6 hidden D, GELU 25 and 30 per hidden element. At D = 256 and hidden =
 //         1024, 65,536 rows: forward 69 GFLOP and 68 MB, backward 103 GFLOP and 436 MB; 0.5 GB of weights from the
-//         second-level cache each, which at 5.5 TB/s is 98 us, and the products at the 600 TFLOP/s that mma.sync reaches
-//         of an H100's 989 are 115 and 172 us: so 128 rows a block are few enough registers and enough rows.
+//         second-level cache each, which at 5.5 TB/s is 98 us. The products are 115 and 172 us at 600 TFLOP/s, which
+//         mma.sync may reach of an H100's 989. So fewer rows a block would make the weights the limit.
 // Shared memory: a step of 16 of the products reads 256 bytes an mma for the hidden columns, 160 for the others: 1.6 of
 //         the cycles that it has at 128 bytes a cycle forward, 1.75 backward.
-// Numerics: float32 sums and GELU; operands of mma are bf16: the normalised rows, activations, dHidden; gelu' is rounded
-//         to bf16 as well, the hidden elements never. Every sum has one owner and a fixed order.
+// Numerics: float32 sums and GELU; operands of mma are bf16: the normalised rows, activations, dHidden; gelu' is
+//         rounded to bf16 as well, the hidden elements never. Every sum has one owner and a fixed order.
 // Source: the layer is the reference's; keeping the hidden activations on the chip as FlashAttention does its scores
 //         (Dao et al. 2022, arXiv 2205.14135).
 

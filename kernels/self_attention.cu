@@ -4,8 +4,8 @@
 // x, out, d, dOut, normed [rows, D], rows = patches * P   qkv, dQkv [rows, (H + 2) * 64]   attended [rows, H * 64]
 // to_qkv [(H + 2) * 64, D]   to_out [D, H * 64]   mean, rstd F32 [rows]
 //   forward   out = x + attention(norm(x) to_qkv^T) to_out^T; keeps qkv, attended, mean, rstd (or not: null)
-//   backward  d += LayerNorm's backward of dQkv to_qkv, dQkv from d to_out; for the matrices' gradients by dense products
-//             (d to_qkv = dQkv^T normed, d to_out = dOut^T attended) those three; sums of LayerNorm's gradients
+//   backward  d += LayerNorm's backward of dQkv to_qkv, dQkv from d to_out; for the matrices' gradients by dense
+//             products (dQkv^T normed, dOut^T attended) those three; sums of LayerNorm's gradients
 //   D = 64, 128 or 256; heads of size 64, at most D / 64; P = 1, 2, 4, 8 or 16
 // Probabilities are computed again in backward with their own softmax, so neither log-sum-exp nor attended are read.
 //
@@ -18,8 +18,8 @@
 //         backward 269 MB and 151 MB of the dense products, step by step 671 MB; weights 168 MB each.
 // Shared memory: 320 and 256 bytes an mma where a warp has 16 rows, 2.3 of the cycles that it has at 128 bytes a cycle.
 // Numerics: float32 sums, softmax and statistics; operands of mma are bf16, and what is kept is what was operand.
-// Source: MEGABYTE sec. 2.2 (arXiv 2305.07185); one key/value head: Shazeer 2019 (arXiv 1911.02150); results as operands
-//         without a way through memory: Dao 2023 (arXiv 2307.08691).
+// Source: MEGABYTE sec. 2.2 (arXiv 2305.07185); one key/value head: Shazeer 2019 (arXiv 1911.02150); results as
+//         operands without a way through memory: Dao 2023 (arXiv 2307.08691).
 
 #include "common/platform.cuh"
 

@@ -1,5 +1,5 @@
-// Backward: the tile's normalised rows and the gradient of its result stay in shared memory, the gradient of LayerNorm's
-// output in registers. For each slice of SLICE hidden columns three products,
+// Backward: the tile's normalised rows and the gradient of its result stay in shared memory, the gradient of
+// LayerNorm's output in registers. For each slice of SLICE hidden columns three products,
 //
 //   hidden = normed W1^T + b1     dActivated = d W2     dNormed += dHidden W1,  dHidden = dActivated gelu'(hidden)
 //
@@ -89,26 +89,24 @@ struct Backward {
         cp_async_wait<0>();
         __syncthreads();  // x is there, the weights are done with
         BlockRows here(rows);
-        norm_backward<D>(d_normed, normed, d_out, weights.norm, mean + here.first, rstd + here.first, here.valid, sums(),
-                         sums() + D, reinterpret_cast<float*>(pieces));
+        norm_backward<D>(d_normed, normed, d_out, weights.norm, mean + here.first, rstd + here.first, here.valid,
+                         sums(), sums() + D, reinterpret_cast<float*>(pieces));
         __syncthreads();
         write_tile<D>(d + here.first * D, d_out, here.valid);
     }
 
     __device__ __forceinline__ void load_w1(int place, int slice, int which) {
         if (slice * SLICE < weights.hidden) {
-            fetch_tile<HALF, SLICE>(piece(place),
-                                    weights.expand + static_cast<long long>(slice) * SLICE * D + which * HALF, D, SLICE);
+            const bf16* from = weights.expand + static_cast<long long>(slice) * SLICE * D + which * HALF;
+            fetch_tile<HALF, SLICE>(piece(place), from, D, SLICE);
         }
         cp_async_commit();
     }
 
     __device__ __forceinline__ void load_w2(int place, int slice, int which) {
         if (slice * SLICE < weights.hidden) {
-            fetch_tile<SLICE, HALF>(piece(place),
-                                    weights.contract + static_cast<long long>(which) * HALF * weights.hidden +
-                                        slice * SLICE,
-                                    weights.hidden, HALF);
+            const bf16* from = weights.contract + static_cast<long long>(which) * HALF * weights.hidden + slice * SLICE;
+            fetch_tile<SLICE, HALF>(piece(place), from, weights.hidden, HALF);
         }
         cp_async_commit();
     }

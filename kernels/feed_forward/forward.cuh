@@ -1,7 +1,8 @@
 // Forward: the tile's normalised rows stay in shared memory, the result's sums in registers, weights pass by in slices
 // of SLICE hidden columns. Two products alternate,
 //
-//   hidden(i) = normed W1(i)^T + b1        then, together,  result += activated(i-1) W2(i-1)^T, activated(i) = gelu(hidden(i))
+//   hidden(i) = normed W1(i)^T + b1
+//   result += activated(i-1) W2(i-1)^T   and meanwhile   activated(i) = gelu(hidden(i))
 //
 // so that tensor cores and float32 cores both have work: each few products are followed by the GELU of two elements.
 

@@ -1,7 +1,7 @@
 // Backward. First each head by itself: the gradient of what it attended to is a product of the result's gradient,
 // attention is computed again from the kept queries, keys and values, and the gradients of these go to tiles in shared
-// memory. Then those tiles, one after the other, are multiplied by their weights into the gradient of LayerNorm's output,
-// whose sums stay in registers. Every warp has 16 rows of the first part and 32 rows of half the columns of the second.
+// memory. Then those tiles, one after the other, are multiplied by their weights into the gradient of LayerNorm's
+// output, whose sums stay in registers. Every warp has 16 rows of the first part and 32 rows of half the columns of the second.
 
 #pragma once
 

@@ -1,7 +1,7 @@
 // Forward: nothing passes between warps but the weights. Keys, values and each head's queries are products of the
 // normalised rows, whose results are at once operands of the attention's products; a head's result is an operand of its
-// share of the output projection, whose sums stay in registers through all heads. Weights pass by in pieces of 64 columns
-// of queries, keys, values or attention's results.
+// share of the output projection, whose sums stay in registers through all heads. Weights pass by in pieces of 64
+// columns of queries, keys, values or attention's results.
 
 #pragma once
 

@@ -157,7 +157,8 @@ public interface Ops {
             Tensor dOut, Tensor dQkv);
 
     /**
-     * An attention layer at once, {@code out = x + toOut(attention(toQkv(norm(x))))}; only where {@link Fusion} says so.
+     * An attention layer at once, {@code out = x + toOut(attention(toQkv(norm(x))))}; only where {@link Fusion} says
+     * so.
      *
      * @param x        {@code [rows, dim]}
      * @param qkv      {@code [rows, packedWidth]}, kept for backward; null if there is none

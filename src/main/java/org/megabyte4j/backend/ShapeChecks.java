@@ -226,8 +226,8 @@ public class ShapeChecks implements Ops {
     }
 
     @Override
-    public void selfAttention(AttentionShape shape, AttentionParameters weights, AttentionBias bias, Tensor x, Tensor qkv,
-            Tensor attended, Tensor out, Tensor mean, Tensor rstd) {
+    public void selfAttention(AttentionShape shape, AttentionParameters weights, AttentionBias bias, Tensor x,
+            Tensor qkv, Tensor attended, Tensor out, Tensor mean, Tensor rstd) {
         DType dtype = compute("the attention layer's x", x);
         need("the attention layer's x", x, shape.rows() * weights.dim());
         normalized(x, weights.norm(), mean, rstd);

@@ -33,13 +33,13 @@ public final class CudaBackend implements Backend {
     private CudaBackend(CudaContext context, Blas blas, Tuning tuning, Tuner tuner, boolean simulated) {
         this.context = context;
         this.simulated = simulated;
-        fusion = CudaFusion.of(context.device());
         kernels = new CudaKernels(new KernelLoader(context), blas, tuning, tuner);
         upload = new Upload(context);
         download = new Download(context);
         // Whatever is wrong with the PTX or the libraries is said at once, so that --device auto can take the CPU.
         kernels.elementwise();
         kernels.products();
+        fusion = CudaFusion.of(context.device(), kernels, simulated);
     }
 
     private static Tuner tuner(CudaContext context, Tuning tuning) {

@@ -123,8 +123,8 @@ final class CudaOps implements Ops {
     }
 
     @Override
-    public void selfAttention(AttentionShape shape, AttentionParameters weights, AttentionBias bias, Tensor x, Tensor qkv,
-            Tensor attended, Tensor out, Tensor mean, Tensor rstd) {
+    public void selfAttention(AttentionShape shape, AttentionParameters weights, AttentionBias bias, Tensor x,
+            Tensor qkv, Tensor attended, Tensor out, Tensor mean, Tensor rstd) {
         kernels.selfAttention().selfAttention(shape, weights, bias, x, qkv, attended, out, mean, rstd);
     }
 

@@ -146,8 +146,8 @@ final class CudaWorkspaceMeter extends ShapeChecks {
     }
 
     @Override
-    public void selfAttention(AttentionShape shape, AttentionParameters weights, AttentionBias bias, Tensor x, Tensor qkv,
-            Tensor attended, Tensor out, Tensor mean, Tensor rstd) {
+    public void selfAttention(AttentionShape shape, AttentionParameters weights, AttentionBias bias, Tensor x,
+            Tensor qkv, Tensor attended, Tensor out, Tensor mean, Tensor rstd) {
         super.selfAttention(shape, weights, bias, x, qkv, attended, out, mean, rstd);
         kernels.selfAttention().prepare(shape, weights, x, out);
     }

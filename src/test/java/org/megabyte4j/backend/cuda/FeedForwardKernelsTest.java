@@ -57,13 +57,9 @@ class FeedForwardKernelsTest {
                 "feed-forward layers at once are computed in bf16, not in float32",
                 "the layer's width is 96; it can be [64, 128, 256]",
                 "its hidden width is 100; it can be a multiple of 64");
-        assertThat(CudaFusion.of(device(232448)).feedForward(DType.BF16, 256, 1024).isThere()).isTrue();
-        assertThat(CudaFusion.of(device(166912)).feedForward(DType.BF16, 256, 1024).obstacles()).containsExactly(
+        assertThat(new CudaFusion(232448, null).feedForward(DType.BF16, 256, 1024).isThere()).isTrue();
+        assertThat(new CudaFusion(166912, null).feedForward(DType.BF16, 256, 1024).obstacles()).containsExactly(
                 "a block needs 229376 bytes of shared memory, and this GPU gives it 166912");
-    }
-
-    private static CudaDevice device(int sharedBytes) {
-        return new CudaDevice(0, "a GPU", 9, 0, 1L << 30, 4, sharedBytes);
     }
 
     @Test

@@ -25,7 +25,7 @@ import org.megabyte4j.tensor.ParameterLayout;
 
 /** A whole model in bf16 whose local layers are computed at once, and the same step by step. */
 class FusedModelTest {
-    /** Local layers of width 128 with heads of 64, global ones of 20, for which nothing is fused, nor attention over 5. */
+    /** Local layers of width 128, heads of 64; nothing is fused for global ones of 20, nor attention over 5 bytes. */
     private static MegabyteConfig config(Variant variant, int patchSize) {
         return new MegabyteConfig(variant, 29, patchSize, 20 / patchSize, 128, 60, 1, 2, 2, 2, 0.02, 27, 28);
     }
