@@ -15,6 +15,7 @@
 constexpr int LAYER_ROWS = 128;
 constexpr int LAYER_WARPS = 8;
 constexpr int LAYER_THREADS = LAYER_WARPS * WARP;
+constexpr int MOST_SHARED_BYTES = 227 * 1024;  // of a block, compute capability 9.0
 
 // A thread's place in the products of one step. Made anew for each step, so that no addresses are kept in registers
 // through all of them.

@@ -27,6 +27,7 @@ struct Backward {
     static constexpr int HALF = D / 2;
     static constexpr int PIECE = SLICE * HALF;
     static constexpr int SHARED_BYTES = 2 * (2 * LAYER_ROWS * D + LAYER_ROWS * SLICE + 5 * PIECE);
+    static_assert(SHARED_BYTES <= MOST_SHARED_BYTES, "a block has no more");
     static constexpr int N = D / 16;
     static constexpr int GROUPS = D / 16 * (HIDDEN_N / 2);
     static_assert(5 * PIECE * 2 >= NORM_BACKWARD_FLOATS<D> * 4, "LayerNorm's sums find room where the weights were");

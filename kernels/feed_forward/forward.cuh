@@ -17,6 +17,7 @@ struct Forward {
     static constexpr int STAGES = 3;
     static constexpr int STAGE = SLICE * D;
     static constexpr int SHARED_BYTES = 2 * (LAYER_ROWS * D + 2 * LAYER_ROWS * SLICE + STAGES * STAGE);
+    static_assert(SHARED_BYTES <= MOST_SHARED_BYTES, "a block has no more");
     static constexpr int N = D / 16;                  // results [16, 8] of the part's columns
     static constexpr int GROUPS = SLICE / 16 * (N / 2);
 

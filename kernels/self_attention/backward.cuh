@@ -22,6 +22,8 @@ struct Backward {
     static constexpr int STAGES = 2;
     static constexpr int STAGE = HEAD * D;
     static constexpr int TILE = LAYER_ROWS * HEAD;
+    static constexpr int SHARED_BYTES = 2 * (LAYER_ROWS * D + STAGES * STAGE + (D / HEAD + 2) * TILE);
+    static_assert(SHARED_BYTES <= MOST_SHARED_BYTES, "a block has no more, with as many heads as fit the width");
 
     const Weights weights;
     bf16* const d_out;   // [LAYER_ROWS][D]; at the end the gradient of x

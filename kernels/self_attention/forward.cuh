@@ -14,6 +14,7 @@ struct Forward {
     static constexpr int STAGES = 3;
     static constexpr int STAGE = HEAD * D;
     static constexpr int SHARED_BYTES = 2 * (LAYER_ROWS * D + STAGES * STAGE);
+    static_assert(SHARED_BYTES <= MOST_SHARED_BYTES, "a block has no more");
 
     const Weights weights;
     bf16* const normed;
