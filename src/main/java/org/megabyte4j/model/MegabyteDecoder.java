@@ -4,7 +4,7 @@ import java.util.ArrayList;
 import java.util.List;
 import org.megabyte4j.backend.AttentionBias;
 import org.megabyte4j.backend.Backend;
-import org.megabyte4j.backend.LocalModel;
+import org.megabyte4j.backend.LocalWeights;
 import org.megabyte4j.backend.Ops;
 import org.megabyte4j.backend.PatchInput;
 import org.megabyte4j.tensor.DType;
@@ -88,9 +88,9 @@ public final class MegabyteDecoder {
             }
         }
         patchStep = new PatchStep(graph, plan, batch, 1, bias, globalCaches, slices);
-        LocalModel localModel = LocalPatch.model(graph, bias, localTable);
-        if (backend.decodesPatches(localModel, batch, patchSize)) {
-            localPatch = new LocalPatch(graph, plan, batch, localModel, slices);
+        LocalWeights localWeights = LocalPatch.weights(graph, bias, localTable);
+        if (backend.decodesPatches(localWeights, batch, patchSize)) {
+            localPatch = new LocalPatch(graph, plan, batch, localWeights, slices);
             byteStep = null;
         } else {
             localPatch = null;

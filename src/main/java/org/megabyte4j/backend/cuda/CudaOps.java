@@ -3,7 +3,7 @@ package org.megabyte4j.backend.cuda;
 import org.megabyte4j.backend.AttentionBias;
 import org.megabyte4j.backend.AttentionShape;
 import org.megabyte4j.backend.ByteShift;
-import org.megabyte4j.backend.LocalModel;
+import org.megabyte4j.backend.LocalWeights;
 import org.megabyte4j.backend.Ops;
 import org.megabyte4j.backend.PatchChoice;
 import org.megabyte4j.backend.PatchInput;
@@ -120,7 +120,7 @@ final class CudaOps implements Ops {
     }
 
     @Override
-    public void decodePatch(LocalModel model, Tensor slices, PatchChoice choice, Tensor logits) {
+    public void decodePatch(LocalWeights model, Tensor slices, PatchChoice choice, Tensor logits) {
         kernels.localDecode().decodePatch(model, slices, choice, logits);
     }
 
