@@ -57,9 +57,11 @@ final class SpeedCase {
             return !ratios.isEmpty();
         }
 
-        /** Of the last round; missing where the side does not report it. */
-        JsonNode last(String field) {
-            return reports.getLast().path(field);
+        /** The median of a figure; NaN where the side does not report it. */
+        double median(String field) {
+            List<Double> values = reports.stream().map(report -> report.path(field)).filter(JsonNode::isNumber)
+                    .map(JsonNode::asDouble).toList();
+            return values.isEmpty() ? Double.NaN : spread(values)[0];
         }
     }
 
@@ -101,10 +103,15 @@ final class SpeedCase {
     }
 
     private static String title(JsonNode report) {
+        String batch = ", batch " + report.path("batch").asText();
+        String dtype = report.path("dtype").asText();
+        String weights = report.path("weights").asText(dtype);
         String what = report.path("mode").asText().equals("train")
-                ? "training, batch " + report.path("batch").asText() + ", T = " + report.path("seq_len").asText()
-                : "generation, context " + report.path("context").asText();
-        return report.path("model").asText() + ", " + what + ", " + report.path("dtype").asText();
+                ? "training" + batch + ", T = " + report.path("seq_len").asText()
+                : "generation" + (report.path("batch").asInt(1) == 1 ? "" : batch) + ", context "
+                        + report.path("context").asText();
+        return report.path("model").asText() + ", " + what + ", " + dtype
+                + (weights.equals(dtype) ? "" : ", weights in " + weights);
     }
 
     private static String name(JsonNode peer) {
@@ -136,8 +143,8 @@ final class SpeedCase {
                 : Presets.all().containsKey(model) ? ModelLayout.of(Presets.named(model)).parameterCount() : 0;
     }
 
-    /** Peak of the card in TFLOP/s; 0 where it is not known. */
+    /** Peak of the card in TFLOP/s; NaN where it is not known. */
     double peak() {
-        return sides.get(OURS).last("peak_tflop_per_s").asDouble();
+        return sides.get(OURS).median("peak_tflop_per_s");
     }
 }

@@ -48,6 +48,24 @@ class BenchReportTest {
                 """);
     }
 
+    /** Of three rounds; and what differs in its weights or its batch is another case. */
+    @Test
+    void memoryIsAMedianAndCasesAreKeptApart() throws IOException {
+        StringBuilder lines = new StringBuilder("{}\n");
+        for (String ours : new String[] {"\"peak_rss_mib\": 3", "\"peak_rss_mib\": 1", "\"peak_rss_mib\": 2",
+            "\"weights\": \"bf16\"", "\"batch\": 64"}) {
+            lines.append("{\"ours\": {\"mode\": \"generate\", \"model\": \"small\", \"context\": 9,"
+                    + " \"dtype\": \"float32\", \"bytes_per_s\": 5e3, ").append(ours).append("}}\n");
+        }
+        Path file = Files.writeString(docs.resolve("runs.jsonl"), lines);
+        assertThat(BenchReport.table(SpeedCase.read(file)).lines().skip(2)).containsExactly(
+                "| small, generation, context 9, float32 | 3.2 M | megabyte4j | 5.00 (5.00 to 5.00) | 2 MiB |  |  |",
+                "| small, generation, context 9, float32, weights in bf16 | 3.2 M | megabyte4j | 5.00 (5.00 to 5.00)"
+                        + " |  |  |  |",
+                "| small, generation, batch 64, context 9, float32 | 3.2 M | megabyte4j | 5.00 (5.00 to 5.00)"
+                        + " |  |  |  |");
+    }
+
     @Test
     void tablesAndPicturesGoToTheirPlacesAndTheRestStays() throws IOException {
         rounds();
