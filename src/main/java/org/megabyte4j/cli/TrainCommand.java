@@ -13,7 +13,6 @@ import java.util.List;
 import java.util.Locale;
 import java.util.concurrent.Callable;
 import java.util.stream.Stream;
-import org.megabyte4j.MegabyteException;
 import org.megabyte4j.backend.Backend;
 import org.megabyte4j.checkpoint.Checkpoint;
 import org.megabyte4j.checkpoint.LocalHeads;
@@ -304,13 +303,9 @@ public final class TrainCommand implements Callable<Integer> {
                     progress.close();
                     err.println(summary(outcome, folder.path()));
                     return outcome == TrainingRun.Outcome.STOPPED ? INTERRUPTED : 0;
-                } catch (MegabyteException e) {
-                    if (!interruption.hasHappened()) {
-                        throw e;
-                    }
-                    // The process ends when the interruption is closed; later nobody could say it.
+                } catch (RuntimeException | Error e) {
                     progress.close();
-                    err.println("megabyte4j: " + e.getMessage());
+                    interruption.report(e, err);
                     return INTERRUPTED;
                 } finally {
                     err.flush();
