@@ -147,9 +147,13 @@ class BenchCommandTest {
             --seq-len 23                          | --seq-len 23 is not a multiple of the patch size 4
             --mode generate                       | is longer than the 48 positions (T_MAX)
             --roofline --mode generate            | --roofline accounts for training steps, not for --mode generate
-            --card h200                           | are for --roofline
+            --card h200                           | are for --roofline; add that, or leave them out
+            --mode generate --batch 0             | --batch 0 is not possible; use at least 1
+            --mode generate --context 2147483647  | --context 2147483647 with --new-bytes 256 is more than the 2147483647
             --roofline --bandwidth-gb 3           | go together, or name a --card
-            --roofline --card h200 --matrix-tflops 0 | must be more than 0
+            --roofline --card h200 --matrix-tflops 0 | --matrix-tflops 0.0 is not possible; use a number from
+            --roofline --card h200 --bandwidth-gb Infinity | --bandwidth-gb Infinity is not possible; use a number
+            --weights bf16                        | --weights is for --mode generate
             --roofline --card gtx                 | invalid value for option '--card'
             --tune sometimes                      | unknown tuning sometimes; --tune takes on, off, again
             --mode learn                          | invalid value for option '--mode'
