@@ -89,7 +89,7 @@ public final class GenerateCommand implements Callable<Integer> {
             description = "How many continuations; default ${DEFAULT-VALUE}.")
     private int sequences;
 
-    @Option(names = "--alignment", paramLabel = "WHERE", defaultValue = "ALIGNED", description = {
+    @Option(names = "--alignment", paramLabel = "WHERE", defaultValue = "aligned", description = {
         "Where patches begin; ${COMPLETION-CANDIDATES}; default ${DEFAULT-VALUE}. Aligned is as in training."
                 + " Reference is as the reference's own generate does, which computes everything again for each byte."})
     private Alignment alignment;

@@ -246,6 +246,7 @@ public final class TrainCommand implements Callable<Integer> {
         private final Evaluator evaluator;
         private final TrainOptions options;
         private BatchSource batches;
+        private long longestStretch;    // of the training data, in bytes
         private Validation validation;
 
         /** Plans everything; takes no memory. */
@@ -273,13 +274,7 @@ public final class TrainCommand implements Callable<Integer> {
             int padId = parameters.config().padId();
             batches = recipe.data().sampling().source(opened.train(), options.batch() * options.accumulate(),
                     options.length(), padId, recipe.seed());
-            long longest = opened.train().longestStretch();
-            if (longest < options.length() && recipe.data().sampling() != Sampling.SEQUENTIAL) {
-                notice(String.format(Locale.ROOT, "every sequence is padded, since no stretch of the training data has"
-                        + " more than %,d of --seq-len %,d bytes; what is held out cuts the data up, so name other data"
-                        + " with --valid-data, hold out nothing with --valid-fraction 0, or use a shorter --seq-len",
-                        longest, options.length()));
-            }
+            longestStretch = opened.train().longestStretch();
             CorpusPart heldOut = opened.validation();
             if (heldOut.length() > 0) {
                 long batchBytes = (long) options.batch() * options.length();
@@ -291,6 +286,12 @@ public final class TrainCommand implements Callable<Integer> {
         @SuppressWarnings("try")   // the bar ends before the last line is printed
         int train(RunFolder folder, Recipe recipe, RunOptions run) {
             PrintWriter err = spec.commandLine().getErr();
+            if (longestStretch < options.length() && recipe.data().sampling() != Sampling.SEQUENTIAL) {
+                notice(String.format(Locale.ROOT, "every sequence is padded, since no stretch of the training data has"
+                        + " more than %,d of --seq-len %,d bytes; what is held out cuts the data up, so name other data"
+                        + " with --valid-data, hold out nothing with --valid-fraction 0, or use a shorter --seq-len",
+                        longestStretch, options.length()));
+            }
             err.printf(Locale.ROOT, "Training %s with %,d parameters in %s on %s; %,d bytes per step; run folder %s%n",
                     parameters.config().variant(), parameters.layout().parameterCount(), recipe.dtype().label(),
                     recipe.device(), options.bytesPerStep(), folder.path());
