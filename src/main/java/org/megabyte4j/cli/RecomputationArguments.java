@@ -9,8 +9,8 @@ import picocli.CommandLine.Option;
 /** What a step keeps of its activations: memory or time. */
 final class RecomputationArguments {
     @Option(names = "--recompute", paramLabel = "WHAT", description = "Save memory: ${COMPLETION-CANDIDATES}; default"
-            + " none. With local, the local model goes through the sequence in chunks, at no cost. With global, layers of"
-            + " the global model keep their inputs and are computed again in backward, at a third more work.")
+            + " none. With local, the local model goes through the sequence in chunks, at no cost. With global, layers"
+            + " of the global model keep their inputs and are computed again in backward, at a third more work.")
     private Recomputation.Stacks stacks;
 
     @Option(names = "--keep-attention", arity = "0..1", fallbackValue = "true", paramLabel = "true|false",

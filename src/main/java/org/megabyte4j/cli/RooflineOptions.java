@@ -19,8 +19,8 @@ final class RooflineOptions {
     private static final long SIMULATED_COPY = 1 << 16;
 
     @Option(names = "--roofline", description = "Accounts for a training step, operation by operation: calls, FLOPs,"
-            + " bytes, the least time for them, and the time that they took. With --card or given rates only the plan is"
-            + " looked at, and no device or memory is needed.")
+            + " bytes, the least time for them, and the time that they took. With --card or given rates only the plan"
+            + " is looked at, and no device or memory is needed.")
     private boolean asked;
 
     @Option(names = "--card", paramLabel = "CARD", description = "With --roofline, the rates of a card:"

@@ -23,7 +23,7 @@ import org.megabyte4j.tensor.Tensor;
  * {@link #prepare} comes first, and again whenever the weights have changed.
  */
 public final class MegabyteDecoder {
-    /** Patches that prefill takes at once. The smaller number covers what the larger leaves, with padding at the end. */
+    /** Patches that prefill takes at once. The smaller number covers what the larger leaves, padded at the end. */
     private static final int[] PREFILL_PATCHES = {64, 16};
 
     private final MegabyteConfig config;

@@ -18,8 +18,8 @@ import org.megabyte4j.cli.Main;
  * {@code run-checks.sh} leaves on a GPU, {@code gpu.jsonl} and {@code roofline-bf16.json}.
  */
 public final class BenchReport {
-    private static final String[] PLANNED = {"bench", "--roofline", "--preset", "benchmark", "--batch", "32", "--seq-len",
-        "2048", "--dtype", "bf16", "--card", "h200", "--json"};
+    private static final String[] PLANNED = {"bench", "--roofline", "--preset", "benchmark", "--batch", "32",
+        "--seq-len", "2048", "--dtype", "bf16", "--card", "h200", "--json"};
 
     private BenchReport() {
     }

@@ -6,7 +6,6 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -120,20 +119,21 @@ final class SpeedCase {
     }
 
     private static double rate(JsonNode report) {
-        return report.has("kb_per_s") ? report.path("kb_per_s").asDouble() : report.path("bytes_per_s").asDouble() / 1e3;
+        return report.has("kb_per_s") ? report.path("kb_per_s").asDouble()
+                : report.path("bytes_per_s").asDouble() / 1e3;
     }
 
     private static double[] spread(List<Double> values) {
         double[] sorted = values.stream().mapToDouble(Double::doubleValue).sorted().toArray();
         int middle = sorted.length / 2;
         double median = sorted.length % 2 == 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
-        return new double[] {median, Arrays.stream(sorted).min().orElseThrow(), Arrays.stream(sorted).max().orElseThrow()};
+        return new double[] {median, sorted[0], sorted[sorted.length - 1]};
     }
 
     /** megabyte4j first, then its peers, the fastest first. */
     List<Side> sides() {
-        return sides.values().stream().sorted((a, b) -> a.isPeer() != b.isPeer() ? Boolean.compare(a.isPeer(), b.isPeer())
-                : Double.compare(b.rates()[0], a.rates()[0])).toList();
+        return sides.values().stream().sorted((a, b) -> a.isPeer() != b.isPeer()
+                ? Boolean.compare(a.isPeer(), b.isPeer()) : Double.compare(b.rates()[0], a.rates()[0])).toList();
     }
 
     /** Parameters of the model; 0 where the report does not tell and it is no preset. */

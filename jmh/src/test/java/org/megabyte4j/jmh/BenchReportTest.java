@@ -21,8 +21,8 @@ class BenchReportTest {
 
     private static String round(double ours, double peer, boolean compiled) {
         return """
-                {"case": "t", "ours": {"mode": "train", "model": "benchmark", "batch": 32, "seq_len": 2048, "dtype": "bf16",\
-                 "kb_per_s": %s, "gflop_per_s": 494500, "peak_tflop_per_s": 989.0, "device_memory_share": 0.25},\
+                {"case": "t", "ours": {"mode": "train", "model": "benchmark", "batch": 32, "seq_len": 2048,\
+                 "dtype": "bf16", "kb_per_s": %s, "gflop_per_s": 494500, "peak_tflop_per_s": 989.0, "device_memory_share": 0.25},\
                  "peer": {"kb_per_s": %s, "compiled": %s, "gflop_per_s": 98900, "device_memory_share": 0.5}}
                 """.formatted(ours, peer, compiled);
     }
