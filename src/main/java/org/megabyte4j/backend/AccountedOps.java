@@ -210,7 +210,7 @@ public abstract class AccountedOps implements Ops {
 
     /** All matrices once, and a product of each byte's row with every one of them; its bytes attend to each other. */
     @Override
-    public void decodePatch(LocalModel model, Tensor slices, PatchChoice choice, Tensor logits) {
+    public void decodePatch(LocalWeights model, Tensor slices, PatchChoice choice, Tensor logits) {
         long patch = choice.positions().rows();
         long weights = model.matrixBytes() / model.headWeight().dtype().bytes();
         Cost attention = Cost.scores(new AttentionShape(slices.rows() / patch, patch, model.heads(), 1,

@@ -125,7 +125,7 @@ public interface Backend extends AutoCloseable {
      * @param batch     sequences side by side
      * @param patchSize bytes of a patch
      */
-    default boolean decodesPatches(LocalModel model, long batch, int patchSize) {
+    default boolean decodesPatches(LocalWeights model, long batch, int patchSize) {
         return false;
     }
 

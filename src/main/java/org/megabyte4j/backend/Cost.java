@@ -6,8 +6,8 @@ import org.megabyte4j.tensor.Tensor;
  * What an operation has to do at least, by its mathematics.
  *
  * @param bytes between memory and chip, each operand moved once
- * @param flops of matrix products and attention, a multiply-add being two; element by element arithmetic does not count,
- *              since moving the elements takes longer everywhere
+ * @param flops of matrix products and attention, a multiply-add being two; element by element arithmetic does not
+ *              count, since moving the elements takes longer everywhere
  */
 public record Cost(long bytes, long flops) {
     /** Nothing. */

@@ -238,7 +238,7 @@ public interface Ops {
      * @param logits F32 {@code [P, B, V]}
      * @throws UnsupportedOperationException where the device has no such operation
      */
-    default void decodePatch(LocalModel model, Tensor slices, PatchChoice choice, Tensor logits) {
+    default void decodePatch(LocalWeights model, Tensor slices, PatchChoice choice, Tensor logits) {
         throw new UnsupportedOperationException("this device decodes byte by byte");
     }
 

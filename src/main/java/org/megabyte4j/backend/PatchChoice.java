@@ -3,7 +3,8 @@ package org.megabyte4j.backend;
 import org.megabyte4j.tensor.Tensor;
 
 /**
- * How {@link Ops#decodePatch} chooses the ids of a patch, and where they go: {@link Ops#sample} for each of its P bytes.
+ * How {@link Ops#decodePatch} chooses the ids of a patch, and where they go: {@link Ops#sample} for each of its
+ * P bytes.
  *
  * @param previous  I32 {@code [B]}: the id before the patch, which its first byte sees
  * @param settings  as of {@link Ops#sample}, and so are {@code allowed}, {@code sequences} and {@code seen}

@@ -283,14 +283,14 @@ public class ShapeChecks implements Ops {
     }
 
     @Override
-    public void decodePatch(LocalModel model, Tensor slices, PatchChoice choice, Tensor logits) {
+    public void decodePatch(LocalWeights model, Tensor slices, PatchChoice choice, Tensor logits) {
         DType dtype = compute("the local model's table", model.table());
         long batch = choice.previous().elements();
         long patch = choice.forced().rows();
         long dim = model.dim();
         long vocabulary = model.vocabulary();
         long width = (long) model.heads() * model.headSize();
-        for (LocalModel.Layer layer : model.layers()) {
+        for (LocalWeights.Layer layer : model.layers()) {
             need("a local layer's norm", layer.attentionNormWeight(), dtype, dim);
             need("a local layer's norm", layer.attentionNormBias(), dtype, dim);
             need("a local layer's qkv", layer.qkv(), dtype, (width + 2L * model.headSize()) * dim);

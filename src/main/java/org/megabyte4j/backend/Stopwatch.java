@@ -3,8 +3,8 @@ package org.megabyte4j.backend;
 import java.util.Arrays;
 
 /**
- * Tells how long pieces of work take on a device. The host enqueues them with a {@link #lap} before the first and behind
- * each, and asks for the times at the end.
+ * Tells how long pieces of work take on a device. The host enqueues them with a {@link #lap} before the first and
+ * behind each, and asks for the times at the end.
  */
 public interface Stopwatch extends AutoCloseable {
     /** Marks where the work enqueued so far ends. */

@@ -44,14 +44,44 @@ final class DurableFiles {
      * @throws CheckpointException if it cannot be written; what was there before stays
      */
     static void replace(Path path, long bytes, Content content) {
-        Path absolute = path.toAbsolutePath();
-        Path aside = absolute.resolveSibling("." + absolute.getFileName() + ".tmp-" + ProcessHandle.current().pid());
+        Path absolute = absolute(path);
+        Path aside = aside(absolute);
         try {
             Files.createDirectories(absolute.getParent());
             requireSpace(absolute.getParent(), bytes);
             writeForced(aside, content);
             Files.move(aside, absolute, StandardCopyOption.ATOMIC_MOVE, StandardCopyOption.REPLACE_EXISTING);
             forceFolder(absolute.getParent());
+        } catch (IOException e) {
+            throw new CheckpointException(path + " cannot be written: " + reason(e), e);
+        } finally {
+            deleteQuietly(aside);
+        }
+    }
+
+    private static Path absolute(Path path) {
+        Path absolute = path.toAbsolutePath();
+        if (Files.isDirectory(absolute)) {
+            throw new CheckpointException(absolute + " cannot be written: it is a folder; name a file");
+        }
+        return absolute;
+    }
+
+    private static Path aside(Path absolute) {
+        return absolute.resolveSibling("." + absolute.getFileName() + ".tmp-" + ProcessHandle.current().pid());
+    }
+
+    /**
+     * Makes sure that {@link #replace} can begin, by doing so.
+     *
+     * @throws CheckpointException if it cannot; what is there stays
+     */
+    static void requireWritable(Path path) {
+        Path absolute = absolute(path);
+        Path aside = aside(absolute);
+        try {
+            Files.createDirectories(absolute.getParent());
+            writeForced(aside, to -> { });
         } catch (IOException e) {
             throw new CheckpointException(path + " cannot be written: " + reason(e), e);
         } finally {

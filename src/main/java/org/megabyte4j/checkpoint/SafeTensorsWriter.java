@@ -83,6 +83,15 @@ public final class SafeTensorsWriter {
         return padded;
     }
 
+    /**
+     * Makes sure that a file can be written, without writing it.
+     *
+     * @throws CheckpointException if it cannot; says why
+     */
+    public static void requireWritable(Path path) {
+        DurableFiles.requireWritable(path);
+    }
+
     /** Bytes of the whole file. */
     public long bytes() {
         return tensors.stream().mapToLong(TensorSource::bytes).reduce(8L + header.length, Math::addExact);

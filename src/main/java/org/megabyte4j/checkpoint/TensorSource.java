@@ -19,7 +19,10 @@ import org.megabyte4j.tensor.Tensor;
  * @param elements where the elements come from
  */
 public record TensorSource(String name, DType dtype, long[] shape, Elements elements) {
-    /** Gives {@code count} elements from flat index {@code from} on, row-major, in the source's dtype. */
+    /**
+     * Gives {@code count} elements from flat index {@code from} on, row-major, in the source's dtype, to memory that
+     * has room for at least as many.
+     */
     @FunctionalInterface
     public interface Elements {
         void read(long from, long count, MemorySegment to);
@@ -28,7 +31,8 @@ public record TensorSource(String name, DType dtype, long[] shape, Elements elem
     /** A tensor on a device. */
     public static TensorSource of(String name, Tensor tensor, Backend backend) {
         return new TensorSource(name, tensor.dtype(), tensor.shape(),
-                (from, count, to) -> backend.read(tensor.part(from, count), to));
+                (from, count, to) -> backend.read(tensor.part(from, count),
+                        to.asSlice(0, count * tensor.dtype().bytes())));
     }
 
     /** A tensor of another file, which must stay open. */

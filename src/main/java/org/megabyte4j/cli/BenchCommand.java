@@ -1,27 +1,17 @@
 package org.megabyte4j.cli;
 
-import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.io.IOException;
 import java.io.PrintWriter;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.util.Arrays;
-import java.util.List;
 import java.util.Locale;
-import java.util.SplittableRandom;
 import java.util.concurrent.Callable;
-import java.util.stream.Stream;
 import org.megabyte4j.backend.Backend;
 import org.megabyte4j.backend.DryBackend;
 import org.megabyte4j.backend.Rates;
-import org.megabyte4j.generate.Alignment;
-import org.megabyte4j.generate.GenerationRequest;
-import org.megabyte4j.generate.Generator;
-import org.megabyte4j.generate.SamplingOptions;
 import org.megabyte4j.model.ConfigJson;
-import org.megabyte4j.model.Flops;
 import org.megabyte4j.model.MegabyteConfig;
 import org.megabyte4j.model.Parameters;
 import org.megabyte4j.model.Presets;
@@ -30,9 +20,7 @@ import org.megabyte4j.model.Variant;
 import org.megabyte4j.tensor.DType;
 import org.megabyte4j.train.OptimizerOptions;
 import org.megabyte4j.train.Schedule;
-import org.megabyte4j.train.StepAccount;
 import org.megabyte4j.train.TrainOptions;
-import org.megabyte4j.train.Trainer;
 import picocli.CommandLine.ArgGroup;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
@@ -50,10 +38,6 @@ import picocli.CommandLine.Spec;
     "1 KB is 1000 bytes. FLOPs are what Linear layers and causal attention need by their mathematics, forward once and"
             + " backward twice; the optimiser does not count."})
 public final class BenchCommand implements Callable<Integer> {
-    private static final long SEED = 1;
-    /** How often every operation of a step is timed; the account with the least time counts. */
-    private static final int ACCOUNTS = 3;
-
     enum Mode {
         TRAIN, GENERATE;
 
@@ -135,34 +119,62 @@ public final class BenchCommand implements Callable<Integer> {
 
     @Override
     public Integer call() throws IOException {
+        atLeast(1, "--batch", batch);
         atLeast(1, "--steps", steps);
         atLeast(1, "--context", context);
         atLeast(1, "--new-bytes", newBytes);
         atLeast(0, "--warmup", warmup);
-        if (roofline.problem() != null || roofline.areAskedFor() && mode != Mode.TRAIN) {
-            throw new ParameterException(spec.commandLine(), roofline.problem() != null ? roofline.problem()
-                    : "--roofline accounts for training steps, not for --mode " + mode);
+        String problem = problem();
+        if (problem != null) {
+            throw new ParameterException(spec.commandLine(), problem);
         }
         MegabyteConfig config = config();
         if (roofline.areAskedFor() && roofline.given(DType.F32) != null) {
             accountForPlan(config);
             return 0;
         }
-        try (Backend backend = device.open();
-                Parameters parameters = Parameters.initialized(config, precision.on(backend), backend, SEED)) {
+        try (Backend backend = device.open(); Parameters parameters = Parameters.initialized(config,
+                precision.on(backend), backend, BenchFigures.SEED)) {
             ObjectNode report = report(parameters, backend);
             if (roofline.areAskedFor()) {
-                accountForSteps(parameters, backend, report);
+                Rates rates = RooflineOptions.measured(backend, parameters.dtype());
+                print(training().account(parameters, backend, rates, report), report);
                 return 0;
             }
             switch (mode) {
-                case TRAIN -> timeTraining(parameters, backend, report);
-                case GENERATE -> timeGeneration(parameters, backend, report);
+                case TRAIN -> training().time(parameters, backend, report);
+                case GENERATE -> new GenerationBench(batch, context, newBytes, warmup).time(parameters, backend,
+                        weights.or(parameters.dtype()), report);
             }
-            report.put("peak_rss_mib", peakMemory());
-            print(spec.commandLine().getOut(), report);
+            report.put("peak_rss_mib", BenchFigures.peakMemory());
+            print(report);
         }
         return 0;
+    }
+
+    /** Why these options make no sense together; null if they do. */
+    private String problem() {
+        if (roofline.problem() != null) {
+            return roofline.problem();
+        }
+        if (roofline.areAskedFor() && mode != Mode.TRAIN) {
+            return "--roofline accounts for training steps, not for --mode " + mode;
+        }
+        if (weights.areGiven() && mode != Mode.GENERATE) {
+            return "--weights is for --mode generate; add that, or leave it out";
+        }
+        int bytes = Math.max(newBytes, warmup);
+        return mode == Mode.GENERATE && context + 1L + bytes > Integer.MAX_VALUE
+                ? "--context " + context + " with " + (newBytes < warmup ? "--warmup " : "--new-bytes ") + bytes
+                        + " is more than the " + Integer.MAX_VALUE + " bytes that a sequence can have; use less" : null;
+    }
+
+    private void accountForPlan(MegabyteConfig config) {
+        try (DryBackend nowhere = new DryBackend();
+                Parameters parameters = new Parameters(config, precision.on(nowhere))) {
+            print(training().account(parameters, nowhere, roofline.given(parameters.dtype())),
+                    report(parameters, nowhere));
+        }
     }
 
     private ObjectNode report(Parameters parameters, Backend backend) {
@@ -177,65 +189,9 @@ public final class BenchCommand implements Callable<Integer> {
                 .put("threads", device.threads()).put("warmup", warmup);
     }
 
-    private TrainOptions options() {
-        return new TrainOptions(batch, length, 1, clip, OptimizerOptions.adamW(), Schedule.constant(1e-4),
-                recomputation.options(Recomputation.NONE));
-    }
-
-    private void accountForPlan(MegabyteConfig config) {
-        try (Backend nowhere = new DryBackend();
-                Parameters parameters = new Parameters(config, precision.on(nowhere));
-                Trainer trainer = Trainer.plan(parameters, options(), nowhere)) {
-            Rates rates = roofline.given(parameters.dtype());
-            print(new RooflineReport(trainer.account(), rates, modelFlops(parameters), options().bytesPerStep()),
-                    report(parameters, nowhere));
-        }
-    }
-
-    private void accountForSteps(Parameters parameters, Backend backend, ObjectNode report) {
-        Rates rates = RooflineOptions.measured(backend, parameters.dtype());
-        try (Trainer trainer = trainer(parameters, backend)) {
-            int[] ids = randomIds(new SplittableRandom(SEED), batch * length, parameters.config());
-            double[] times = new double[steps];
-            for (int step = -Math.max(2, warmup); step < steps; step++) {
-                long start = System.nanoTime();
-                trainer.step(ids);
-                trainer.loss();
-                if (step >= 0) {
-                    times[step] = milliseconds(System.nanoTime() - start);
-                }
-            }
-            List<StepAccount.Call> calls = trainer.timedAccount();
-            for (int again = 1; again < ACCOUNTS; again++) {
-                List<StepAccount.Call> more = trainer.timedAccount();
-                calls = more.stream().mapToDouble(StepAccount.Call::seconds).sum()
-                        < calls.stream().mapToDouble(StepAccount.Call::seconds).sum() ? more : calls;
-            }
-            putDevice(backend, report);
-            report.put("median_ms", median(times)).set("step_ms", array(times));
-            putUtilisation(backend, parameters.dtype(), 1e3 * modelFlops(parameters) / median(times), report);
-            print(new RooflineReport(calls, rates, modelFlops(parameters), options().bytesPerStep()), report);
-        }
-    }
-
-    private long modelFlops(Parameters parameters) {
-        return Flops.ofTrainingStep(parameters.config(), batch, length);
-    }
-
-    private void print(RooflineReport roof, ObjectNode report) {
-        PrintWriter out = spec.commandLine().getOut();
-        report.put("batch", batch).put("seq_len", length).put("clip", clip);
-        if (json) {
-            roof.into(report);
-            out.println(report);
-            return;
-        }
-        print(out, report);
-        roof.print(out);
-        if (report.has("median_ms")) {
-            out.printf(Locale.ROOT, "step        %.3f ms, the median of %d as they run in training%n",
-                    report.get("median_ms").asDouble(), steps);
-        }
+    private TrainingBench training() {
+        return new TrainingBench(new TrainOptions(batch, length, 1, clip, OptimizerOptions.adamW(),
+                Schedule.constant(1e-4), recomputation.options(Recomputation.NONE)), steps, warmup);
     }
 
     private void atLeast(int least, String option, int value) {
@@ -251,162 +207,28 @@ public final class BenchCommand implements Callable<Integer> {
         return variant == null ? config : config.withVariant(variant);
     }
 
-    /** Ready for its first step, or a sentence that names the batch that fits. */
-    private Trainer trainer(Parameters parameters, Backend backend) {
-        Trainer trainer = Trainer.plan(parameters, options(), backend);
-        try {
-            LargestBatch.named("--batch", batch, smaller -> {
-                try (Trainer other = Trainer.plan(parameters, options().withBatch(smaller), backend)) {
-                    return other.memory().bytes();
-                }
-            }, trainer::allocate);
-            return trainer;
-        } catch (RuntimeException | Error e) {
-            trainer.close();
-            throw e;
-        }
-    }
-
-    /** Of the device: its memory, and what only its GPU could choose. */
-    private static void putDevice(Backend backend, ObjectNode report) {
-        Backend.MemoryUse use = backend.memoryUse();
-        if (use != null) {
-            report.put("device_memory_mib", rounded(use.taken() / 0x1p20))
-                    .put("device_memory_share", rounded((double) use.taken() / use.total()));
-        }
-        if (!backend.choices().isEmpty()) {
-            ObjectNode choices = report.putObject("choices");
-            backend.choices().forEach(choices::put);
-        }
-    }
-
-    /** The model's FLOPs as a share of the peak of dense products; nothing for a card whose peak is not known. */
-    private static void putUtilisation(Backend backend, DType dtype, double flopsPerSecond, ObjectNode report) {
-        Card card = Card.of(backend.description());
-        if (card != null) {
-            report.put("peak_tflop_per_s", card.peak(dtype) / 1e12)
-                    .put("mfu", rounded(flopsPerSecond / card.peak(dtype)));
-        }
-    }
-
-    private void timeTraining(Parameters parameters, Backend backend, ObjectNode report) {
-        double[] times = new double[steps];
-        long planned;
-        try (Trainer trainer = trainer(parameters, backend)) {
-            planned = parameters.plan().bytes() + trainer.memory().bytes();
-            SplittableRandom random = new SplittableRandom(SEED);
-            for (int step = -warmup; step < steps; step++) {
-                int[] ids = randomIds(random, batch * length, parameters.config());
-                long start = System.nanoTime();
-                trainer.step(ids);
-                trainer.loss();
-                if (step >= 0) {
-                    times[step] = milliseconds(System.nanoTime() - start);
-                }
-            }
-            putDevice(backend, report);
-        }
-        double median = median(times);
-        long flops = modelFlops(parameters);
-        Recomputation recomputed = options().recomputation();
-        report.put("batch", batch).put("seq_len", length).put("clip", clip)
-                .put("recompute", recomputed.stacks().toString())
-                .put("keep_attention", recomputed.keepAttention()).put("planned_bytes", planned)
-                .set("step_ms", array(times));
-        report.put("median_ms", median).put("kb_per_s", rounded((double) batch * length / median))
-                .put("flops_per_step", flops).put("gflop_per_s", rounded(flops / median / 1e6));
-        putUtilisation(backend, parameters.dtype(), 1e3 * flops / median, report);
-    }
-
-    private void timeGeneration(Parameters parameters, Backend backend, ObjectNode report) {
-        SplittableRandom random = new SplittableRandom(SEED);
-        List<int[]> prompts = Stream.generate(() -> randomIds(random, context, parameters.config())).limit(batch)
-                .toList();
-        double[] times = new double[newBytes];
-        double first;
-        DType read = weights.or(parameters.dtype());
-        try (Generator generator = new Generator(backend, parameters, batch, context + 1 + Math.max(newBytes, warmup),
-                Alignment.ALIGNED, read)) {
-            timeBytes(generator, prompts, new double[warmup]);
-            first = timeBytes(generator, prompts, times);
-        }
-        report.put("batch", batch).put("context", context).put("weights", read.label())
-                .put("alignment", Alignment.ALIGNED.id()).put("cache", true)
-                .put("first_byte_ms", rounded(first)).set("byte_ms", array(times));
-        report.put("bytes_per_s", rounded(1e3 * newBytes * batch / Arrays.stream(times).sum()));
-    }
-
-    /**
-     * Generates one byte more than there are times, of each sequence.
-     *
-     * @param times of all but the first, filled in
-     * @return the time of the first, which includes reading the prompts
-     */
-    private static double timeBytes(Generator generator, List<int[]> prompts, double[] times) {
-        long[] at = new long[times.length + 2];
-        int[] done = {0};
-        at[0] = System.nanoTime();
-        generator.generate(new GenerationRequest(prompts, times.length + 1, SamplingOptions.greedy(), false, false),
-                (sequence, id) -> {
-            done[0] += sequence == 0 ? 1 : 0;
-            at[done[0]] = System.nanoTime();    // of the last sequence in the end
-            return true;
-        });
-        for (int i = 0; i < times.length; i++) {
-            times[i] = milliseconds(at[i + 2] - at[i + 1]);
-        }
-        return milliseconds(at[1] - at[0]);
-    }
-
-    private static int[] randomIds(SplittableRandom random, int count, MegabyteConfig config) {
-        return random.ints(count, 0, Math.min(256, config.vocabularySize())).toArray();
-    }
-
-    /** The largest resident memory of this process so far, in MiB; null where the system does not tell. */
-    private static Double peakMemory() throws IOException {
-        Path status = Path.of("/proc/self/status");
-        if (!Files.isReadable(status)) {
-            return null;
-        }
-        try (Stream<String> lines = Files.lines(status)) {
-            return lines.filter(line -> line.startsWith("VmHWM:")).findFirst()
-                    .map(line -> rounded(Long.parseLong(line.replaceAll("\\D", "")) / 1024.0)).orElse(null);
-        }
-    }
-
-    private void print(PrintWriter out, ObjectNode report) {
+    private void print(RooflineReport roof, ObjectNode report) {
+        PrintWriter out = spec.commandLine().getOut();
+        report.put("batch", batch).put("seq_len", length).put("clip", clip);
         if (json) {
+            roof.into(report);
             out.println(report);
             return;
         }
-        report.properties().forEach(field -> {
-            if (field.getValue().isObject()) {
-                field.getValue().properties().forEach(choice ->
-                        out.printf("chosen             %s: %s%n", choice.getKey(), choice.getValue().asText()));
-            } else if (!field.getValue().isArray()) {
-                out.printf("%-18s %s%n", field.getKey(), field.getValue().asText());
-            }
-        });
+        print(report);
+        roof.print(out);
+        if (report.has("median_ms")) {
+            out.printf(Locale.ROOT, "step        %.3f ms, the median of %d as they run in training%n",
+                    report.get("median_ms").asDouble(), steps);
+        }
     }
 
-    private static double median(double[] times) {
-        double[] sorted = times.clone();
-        Arrays.sort(sorted);
-        int middle = sorted.length / 2;
-        return sorted.length % 2 == 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
-    }
-
-    private static ArrayNode array(double[] times) {
-        ArrayNode array = JsonNodeFactory.instance.arrayNode();
-        Arrays.stream(times).forEach(array::add);
-        return array;
-    }
-
-    private static double milliseconds(long nanoseconds) {
-        return nanoseconds / 1e6;
-    }
-
-    private static double rounded(double value) {
-        return Math.round(value * 1000) / 1000.0;
+    private void print(ObjectNode report) {
+        PrintWriter out = spec.commandLine().getOut();
+        if (json) {
+            out.println(report);
+        } else {
+            BenchFigures.print(out, report);
+        }
     }
 }

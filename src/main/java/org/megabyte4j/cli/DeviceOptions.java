@@ -22,11 +22,12 @@ final class DeviceOptions {
     private String blas;
 
     @Option(names = "--tune", paramLabel = "WHEN", defaultValue = "on", description = "Whether choices that only a GPU"
-            + " itself can make, such as which kernel, are measured before the first step: on, each once, and noted in a"
-            + " file; again, anew; off, never; default ${DEFAULT-VALUE}.")
+            + " itself can make, such as which kernel, are measured before the first step: on, each once, and noted in"
+            + " a file; again, anew; off, never; default ${DEFAULT-VALUE}.")
     private String tune;
 
-    @Option(names = "--threads", paramLabel = "N", description = "Threads of the CPU; default is one for each processor.")
+    @Option(names = "--threads", paramLabel = "N",
+            description = "Threads of the CPU; default is one for each processor.")
     private Integer threads;
 
     @Spec(Spec.Target.MIXEE)
@@ -52,8 +53,8 @@ final class DeviceOptions {
             throw new ParameterException(command.commandLine(), "unknown tuning " + tune + "; --tune takes "
                     + String.join(", ", Tuning.NAMES));
         }
-        return Devices.ofThisMachine().open(device, Blas.of(blas), Tuning.of(tune), () -> asked == null ? threads() : asked,
-                sentence -> command.commandLine().getErr().println("Note: " + sentence + "."));
+        return Devices.ofThisMachine().open(device, Blas.of(blas), Tuning.of(tune),
+                () -> asked == null ? threads() : asked, sentence -> command.commandLine().getErr().println("Note: " + sentence + "."));
     }
 
     /** How many threads are asked for, now or before; null for one for each processor. */

@@ -65,8 +65,8 @@ public final class EvalCommand implements Callable<Integer> {
 
     @Option(names = "--stride", paramLabel = "BYTES",
             description = "Let sequences begin so many bytes after each other, a multiple of the patch size, and count"
-                    + " in each only the last so many: every byte but the first ones has at least --seq-len less --stride"
-                    + " bytes of context. Takes --seq-len / --stride times as long; default is --seq-len, no overlap.")
+                    + " in each only the last so many: every byte but the first ones has at least --seq-len less"
+                    + " --stride bytes of context. Takes --seq-len / --stride times as long; default is --seq-len, no overlap.")
     private Integer stride;
 
     @Option(names = "--extrapolate", paramLabel = "FACTORS", split = ",", defaultValue = "1",
@@ -103,7 +103,8 @@ public final class EvalCommand implements Callable<Integer> {
         try (Backend backend = device.open();
                 ModelFile file = ModelFile.open(model, LocalHeads.AUTO, this::notice)) {
             int base = length != null ? length
-                    : recipe.map(run -> run.options().length()).orElseGet(() -> StepArguments.defaultLength(file.config()));
+                    : recipe.map(run -> run.options().length())
+                            .orElseGet(() -> StepArguments.defaultLength(file.config()));
             factors.forEach(factor -> file.config().checkLength("sequence length", times(base, factor)));
             if (stride != null) {
                 file.config().checkMultiple("--stride", stride);
@@ -196,7 +197,8 @@ public final class EvalCommand implements Callable<Integer> {
     private TrainingData open(Optional<Recipe> recipe, MegabyteConfig config) {
         if (corpus.isGiven()) {
             if (split != null) {
-                throw new MegabyteException("--split chooses a part of the run's own data; leave out --split or --data");
+                throw new MegabyteException("--split chooses a part of the run's own data; leave out --split or"
+                        + " --data");
             }
             return new DataOptions(corpus.data(List.of()), corpus.globs(List.of()), List.of(), 0, Sampling.RANDOM)
                     .open(corpus.cache(), config.eosId(), bytes -> { });
@@ -216,8 +218,8 @@ public final class EvalCommand implements Callable<Integer> {
     private static int times(int length, int factor) {
         long product = (long) length * factor;
         if (product > Integer.MAX_VALUE) {
-            throw new MegabyteException(factor + " times the length " + length + " is more than the " + Integer.MAX_VALUE
-                    + " bytes that a sequence can have; use a smaller --extrapolate");
+            throw new MegabyteException(factor + " times the length " + length + " is more than the "
+                    + Integer.MAX_VALUE + " bytes that a sequence can have; use a smaller --extrapolate");
         }
         return (int) product;
     }

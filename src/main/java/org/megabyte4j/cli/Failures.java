@@ -84,7 +84,8 @@ final class Failures implements IParameterExceptionHandler, IExecutionExceptionH
         return Nearest.to(typed, valid).map(word -> "; did you mean " + word + "?").orElse("");
     }
 
-    private static String sentence(Throwable e) {
+    /** What to tell a user about it. */
+    static String sentence(Throwable e) {
         return switch (e) {
             case MegabyteException known -> known.getMessage();
             case UncheckedIOException io -> sentence(io.getCause());

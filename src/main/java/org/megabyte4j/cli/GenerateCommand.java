@@ -89,7 +89,7 @@ public final class GenerateCommand implements Callable<Integer> {
             description = "How many continuations; default ${DEFAULT-VALUE}.")
     private int sequences;
 
-    @Option(names = "--alignment", paramLabel = "WHERE", defaultValue = "ALIGNED", description = {
+    @Option(names = "--alignment", paramLabel = "WHERE", defaultValue = "aligned", description = {
         "Where patches begin; ${COMPLETION-CANDIDATES}; default ${DEFAULT-VALUE}. Aligned is as in training."
                 + " Reference is as the reference's own generate does, which computes everything again for each byte."})
     private Alignment alignment;
@@ -137,6 +137,9 @@ public final class GenerateCommand implements Callable<Integer> {
         if (resumeState != null) {
             refuseWhatIsSaved();
         }
+        if (saveState != null && !plan) {
+            GenerationState.requireWritable(saveState);
+        }
         byte[] text = prompt.read();
         try (Backend backend = device.open();
                 ModelFile file = ModelFile.open(model, LocalHeads.AUTO,
@@ -161,7 +164,6 @@ public final class GenerateCommand implements Callable<Integer> {
         return 0;
     }
 
-    @SuppressWarnings("try")   // the interruption ends when all is saved and said
     private void run(Generation generation, GenerationRequest request) {
         PrintWriter err = spec.commandLine().getErr();
         GenerationPrinter printer = new GenerationPrinter(spec.commandLine().getOut());
@@ -171,10 +173,14 @@ public final class GenerateCommand implements Callable<Integer> {
             return;
         }
         try (Interruption interruption = new Interruption(generation::cancel)) {
-            printer.run(generation, request);
-            err.println(summary(printer, request));
-            generation.save(saveState);
-            err.println("saved in " + saveState + "; --resume-state goes on");
+            try {
+                printer.run(generation, request);
+                err.println(summary(printer, request));
+                generation.save(saveState);
+                err.println("saved in " + saveState + "; --resume-state goes on");
+            } catch (RuntimeException | Error e) {
+                interruption.report(e, err);
+            }
         }
     }
 
@@ -206,15 +212,15 @@ public final class GenerateCommand implements Callable<Integer> {
         }
         GenerationState state = GenerationState.open(resumeState);
         int most = state.results().stream().mapToInt(generated -> generated.ids().length).max().orElse(0);
-        if (maxBytes != null) {
-            return state.withNewIds((int) Math.min((long) most + maxBytes, Integer.MAX_VALUE));
-        }
-        if (most == state.request().newIds()) {
+        GenerationState wanted = maxBytes == null ? state
+                : state.withNewIds((int) Math.min((long) most + maxBytes, Integer.MAX_VALUE));
+        if (wanted.isFinished()) {
             state.close();
-            throw new GenerationException(resumeState + " has all the " + most
-                    + " bytes that were asked for; use -n to ask for more");
+            throw new GenerationException(maxBytes != null || most < state.request().newIds()
+                    ? resumeState + " has come to its end-of-text id; begin anew, with --no-stop to go on behind it"
+                    : resumeState + " has all the " + most + " bytes that were asked for; use -n to ask for more");
         }
-        return state;
+        return wanted;
     }
 
     private int bytes(MegabyteConfig config, int promptLength) {

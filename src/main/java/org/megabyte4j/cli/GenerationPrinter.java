@@ -51,7 +51,10 @@ final class GenerationPrinter {
             if (id < 256) {
                 text.print((byte) id);
             }
-            return count() && text.flush();
+            if (!text.flush()) {
+                generation.cancel();    // the reader has gone; it can still be saved
+            }
+            return count();
         }).getFirst();
         text.finish();
         out.println();
@@ -80,6 +83,9 @@ final class GenerationPrinter {
 
     /** How many bytes came how fast. The prompt's time lies before the first byte; the rate is that of the others. */
     String summary() {
+        if (ids == 0) {
+            return "0 bytes";
+        }
         String rate = ids < 2 ? ""
                 : String.format(Locale.ROOT, ", then %.0f bytes/s", (ids - 1) / ((last - first) * 1e-9));
         return String.format(Locale.ROOT, "%d bytes, the first after %.2f s%s", ids, (first - start) * 1e-9, rate);

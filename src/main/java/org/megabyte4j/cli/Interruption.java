@@ -1,5 +1,6 @@
 package org.megabyte4j.cli;
 
+import java.io.PrintWriter;
 import java.util.concurrent.CountDownLatch;
 
 /**
@@ -25,9 +26,21 @@ final class Interruption implements AutoCloseable {
         Runtime.getRuntime().addShutdownHook(hook);
     }
 
-    /** Whether the process has been asked to end. */
-    boolean hasHappened() {
-        return happened;
+    /**
+     * Says what went wrong while there is time: when this is closed, the process may be ending, and later nobody could.
+     * Throws it where the process goes on, so that it is said by whoever catches it.
+     *
+     * @param e unchecked
+     */
+    void report(Throwable e, PrintWriter err) {
+        if (!happened) {
+            if (e instanceof Error error) {
+                throw error;
+            }
+            throw (RuntimeException) e;
+        }
+        err.println("megabyte4j: " + Failures.sentence(e));
+        err.flush();
     }
 
     @Override

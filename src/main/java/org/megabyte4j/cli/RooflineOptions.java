@@ -12,12 +12,15 @@ final class RooflineOptions {
     private static final long GPU_COPY = 1L << 30;
     private static final int CPU_PRODUCT = 2048;
     private static final long CPU_COPY = 256L << 20;
+    /** Of what can be given: less or more is a slip. */
+    private static final double LEAST_RATE = 1e-3;
+    private static final double MOST_RATE = 1e6;
     private static final int SIMULATED_PRODUCT = 32;
     private static final long SIMULATED_COPY = 1 << 16;
 
     @Option(names = "--roofline", description = "Accounts for a training step, operation by operation: calls, FLOPs,"
-            + " bytes, the least time for them, and the time that they took. With --card or given rates only the plan is"
-            + " looked at, and no device or memory is needed.")
+            + " bytes, the least time for them, and the time that they took. With --card or given rates only the plan"
+            + " is looked at, and no device or memory is needed.")
     private boolean asked;
 
     @Option(names = "--card", paramLabel = "CARD", description = "With --roofline, the rates of a card:"
@@ -39,13 +42,19 @@ final class RooflineOptions {
     String problem() {
         if (!asked) {
             return card != null || tflops != null || bandwidth != null
-                    ? "--card, --matrix-tflops and --bandwidth-gb are for --roofline" : null;
+                    ? "--card, --matrix-tflops and --bandwidth-gb are for --roofline; add that, or leave them out"
+                    : null;
         }
         if (card == null && (tflops == null) != (bandwidth == null)) {
             return "--matrix-tflops and --bandwidth-gb go together, or name a --card";
         }
-        return tflops != null && !(tflops > 0) || bandwidth != null && !(bandwidth > 0)
-                ? "--matrix-tflops and --bandwidth-gb must be more than 0" : null;
+        String problem = problem("--matrix-tflops", tflops);
+        return problem != null ? problem : problem("--bandwidth-gb", bandwidth);
+    }
+
+    private static String problem(String option, Double rate) {
+        return rate == null || rate >= LEAST_RATE && rate <= MOST_RATE ? null : option + " " + rate
+                + " is not possible; use a number from " + LEAST_RATE + " to " + MOST_RATE;
     }
 
     /** The rates that are given; null if they are to be measured. */

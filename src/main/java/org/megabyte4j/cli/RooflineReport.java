@@ -118,8 +118,8 @@ final class RooflineReport {
     void print(PrintWriter out) {
         out.printf(Locale.ROOT, "rates       %.1f TFLOP/s of products, %,.0f GB/s of copies%n",
                 rates.flopsPerSecond() / 1e12, rates.bytesPerSecond() / 1e9);
-        out.printf("%n%-10s %-24s %6s %11s %11s %12s  %-8s%s%n", "part", "operation", "calls", "GFLOP", "MB", "floor us",
-                "bound by", total.isMeasured() ? String.format(" %12s %6s", "measured us", "%") : "");
+        out.printf("%n%-10s %-24s %6s %11s %11s %12s  %-8s%s%n", "part", "operation", "calls", "GFLOP", "MB",
+                "floor us", "bound by", total.isMeasured() ? String.format(" %12s %6s", "measured us", "%") : "");
         rows.forEach(row -> row.print(out));
         out.println();
         parts.values().forEach(row -> row.print(out));
@@ -128,8 +128,8 @@ final class RooflineReport {
         out.printf(Locale.ROOT, "model       %.3f TFLOP a step, %.1f MFLOP a byte; the operations have %.3f, with what"
                 + " is computed again%n", modelFlops / 1e12, modelFlops / 1e6 / bytesPerStep,
                 total.cost.flops() / 1e12);
-        out.printf(Locale.ROOT, "floor       %.3f ms a step, %,.1f KB/s; of products alone %.3f ms%n", 1e3 * total.floor,
-                bytesPerStep / total.floor / 1e3, 1e3 * modelFlops / rates.flopsPerSecond());
+        out.printf(Locale.ROOT, "floor       %.3f ms a step, %,.1f KB/s; of products alone %.3f ms%n",
+                1e3 * total.floor, bytesPerStep / total.floor / 1e3, 1e3 * modelFlops / rates.flopsPerSecond());
         if (total.isMeasured()) {
             out.printf(Locale.ROOT, "measured    %.3f ms, the operations one after the other%n", 1e3 * total.seconds);
         }

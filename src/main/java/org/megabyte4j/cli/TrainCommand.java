@@ -13,7 +13,6 @@ import java.util.List;
 import java.util.Locale;
 import java.util.concurrent.Callable;
 import java.util.stream.Stream;
-import org.megabyte4j.MegabyteException;
 import org.megabyte4j.backend.Backend;
 import org.megabyte4j.checkpoint.Checkpoint;
 import org.megabyte4j.checkpoint.LocalHeads;
@@ -247,6 +246,7 @@ public final class TrainCommand implements Callable<Integer> {
         private final Evaluator evaluator;
         private final TrainOptions options;
         private BatchSource batches;
+        private long longestStretch;    // of the training data, in bytes
         private Validation validation;
 
         /** Plans everything; takes no memory. */
@@ -274,13 +274,7 @@ public final class TrainCommand implements Callable<Integer> {
             int padId = parameters.config().padId();
             batches = recipe.data().sampling().source(opened.train(), options.batch() * options.accumulate(),
                     options.length(), padId, recipe.seed());
-            long longest = opened.train().longestStretch();
-            if (longest < options.length() && recipe.data().sampling() != Sampling.SEQUENTIAL) {
-                notice(String.format(Locale.ROOT, "every sequence is padded, since no stretch of the training data has"
-                        + " more than %,d of --seq-len %,d bytes; what is held out cuts the data up, so name other data"
-                        + " with --valid-data, hold out nothing with --valid-fraction 0, or use a shorter --seq-len",
-                        longest, options.length()));
-            }
+            longestStretch = opened.train().longestStretch();
             CorpusPart heldOut = opened.validation();
             if (heldOut.length() > 0) {
                 long batchBytes = (long) options.batch() * options.length();
@@ -292,6 +286,12 @@ public final class TrainCommand implements Callable<Integer> {
         @SuppressWarnings("try")   // the bar ends before the last line is printed
         int train(RunFolder folder, Recipe recipe, RunOptions run) {
             PrintWriter err = spec.commandLine().getErr();
+            if (longestStretch < options.length() && recipe.data().sampling() != Sampling.SEQUENTIAL) {
+                notice(String.format(Locale.ROOT, "every sequence is padded, since no stretch of the training data has"
+                        + " more than %,d of --seq-len %,d bytes; what is held out cuts the data up, so name other data"
+                        + " with --valid-data, hold out nothing with --valid-fraction 0, or use a shorter --seq-len",
+                        longestStretch, options.length()));
+            }
             err.printf(Locale.ROOT, "Training %s with %,d parameters in %s on %s; %,d bytes per step; run folder %s%n",
                     parameters.config().variant(), parameters.layout().parameterCount(), recipe.dtype().label(),
                     recipe.device(), options.bytesPerStep(), folder.path());
@@ -304,13 +304,9 @@ public final class TrainCommand implements Callable<Integer> {
                     progress.close();
                     err.println(summary(outcome, folder.path()));
                     return outcome == TrainingRun.Outcome.STOPPED ? INTERRUPTED : 0;
-                } catch (MegabyteException e) {
-                    if (!interruption.hasHappened()) {
-                        throw e;
-                    }
-                    // The process ends when the interruption is closed; later nobody could say it.
+                } catch (RuntimeException | Error e) {
                     progress.close();
-                    err.println("megabyte4j: " + e.getMessage());
+                    interruption.report(e, err);
                     return INTERRUPTED;
                 } finally {
                     err.flush();

@@ -10,6 +10,10 @@ final class WeightsOptions {
             + " byte, in copies that take half as much memory again; everything else stays float32.")
     private PrecisionOptions.Precision precision;
 
+    boolean areGiven() {
+        return precision != null;
+    }
+
     /** @param otherwise what holds where nothing is said */
     DType or(DType otherwise) {
         return precision == null ? otherwise : precision.dtype();

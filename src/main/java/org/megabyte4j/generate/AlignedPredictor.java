@@ -25,9 +25,9 @@ import org.megabyte4j.tensor.Tensor;
  * prompts are.
  *
  * <p>A device that works on its own gets a whole patch to do at once, and the patches behind it too, so that it never
- * waits for the host to have seen an id; what it has done for a sequence that turns out to have ended is dropped. Another
- * device does a byte at a time, so that each byte is there as soon as it can be. It is the same program, in one piece or
- * in P.
+ * waits for the host to have seen an id; what it has done for a sequence that turns out to have ended is dropped.
+ * Another device does a byte at a time, so that each byte is there as soon as it can be. It is the same program, in one
+ * piece or in P.
  */
 final class AlignedPredictor implements Predictor {
     /** Patches that are enqueued behind the one whose ids are wanted. */

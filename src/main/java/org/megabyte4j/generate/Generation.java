@@ -90,13 +90,15 @@ public final class Generation implements Iterator<GeneratedId>, AutoCloseable {
         if (next == null) {
             return false;
         }
-        first = next.number() / generator.batch() * generator.batch();
-        List<Sequence> starting = sequences.subList(first, Math.min(first + generator.batch(), sequences.size()));
+        int from = next.number() / generator.batch() * generator.batch();
+        List<Sequence> starting = sequences.subList(from, Math.min(from + generator.batch(), sequences.size()));
         predictor.start(starting, request.sampling(), request.scored());
         if (resumed != null) {
-            resumed.restore(predictor, first);
+            resumed.restore(predictor, from);
             resumed = null;
         }
+        // Not before nothing can fail any more: what is saved then is what there was.
+        first = from;
         group = starting;
         row = group.size();
         return true;
@@ -109,10 +111,19 @@ public final class Generation implements Iterator<GeneratedId>, AutoCloseable {
      * @throws GenerationException    if the model gives no usable logits
      */
     @Override
-    public synchronized GeneratedId next() {
+    public GeneratedId next() {
+        GeneratedId next = poll();
+        if (next == null) {
+            throw new NoSuchElementException("the generation is over");
+        }
+        return next;
+    }
+
+    /** The next id; null if there is none, also because another thread has just closed the generation. */
+    synchronized GeneratedId poll() {
         // What hasNext has promised is there, even if the generation has been cancelled since.
         if (!(row < group.size() && isDue()) && !hasNext()) {
-            throw new NoSuchElementException("the generation is over");
+            return null;
         }
         Sequence sequence = group.get(row);
         int id = predictor.id(row);
@@ -127,8 +138,7 @@ public final class Generation implements Iterator<GeneratedId>, AutoCloseable {
 
     /** Gives a listener all ids that are left. */
     public List<Generated> run(IdListener listener) {
-        while (hasNext()) {
-            GeneratedId next = next();
+        for (GeneratedId next = poll(); next != null; next = poll()) {
             if (!listener.accept(next.sequence(), next.id())) {
                 end(next.sequence());
             }

@@ -13,6 +13,7 @@ import org.megabyte4j.checkpoint.CheckpointException;
 import org.megabyte4j.checkpoint.SafeTensorsFile;
 import org.megabyte4j.checkpoint.SafeTensorsWriter;
 import org.megabyte4j.checkpoint.TensorSource;
+import org.megabyte4j.model.Ids;
 import org.megabyte4j.tensor.DType;
 
 /**
@@ -108,11 +109,11 @@ public final class GenerationState implements AutoCloseable {
             expected += row.length;
             generated += row.length - row.prompt;
         }
-        double[] scores = note.scored ? new double[Math.toIntExact(3 * generated)] : new double[0];
-        if (expected != ids.length || note.scored && file.tensor("scores").elements() != scores.length) {
+        if (expected != ids.length || note.scored && file.tensor("scores").elements() != 3 * generated) {
             throw damaged(file, "its sequences have " + expected + " ids, but it holds " + ids.length
                     + " or not as many scores");
         }
+        double[] scores = new double[note.scored ? Math.toIntExact(3 * generated) : 0];
         if (note.scored) {
             file.tensor("scores").readAs(DType.F64, 0, scores.length, MemorySegment.ofArray(scores));
         }
@@ -167,6 +168,15 @@ public final class GenerationState implements AutoCloseable {
         }
     }
 
+    /**
+     * Makes sure that a state can be saved in a place, before there is one to lose.
+     *
+     * @throws CheckpointException if no file can be written there
+     */
+    public static void requireWritable(Path path) {
+        SafeTensorsWriter.requireWritable(path);
+    }
+
     /** What was asked for, from the original prompts on. */
     public GenerationRequest request() {
         return request;
@@ -213,6 +223,12 @@ public final class GenerationState implements AutoCloseable {
         return new GenerationState(file, note, request.withNewIds(newIds), soFar);
     }
 
+    /** Whether every sequence has ended, so that there is nothing to go on with. */
+    public boolean isFinished() {
+        return soFar.stream().allMatch(generated -> generated.end() != null
+                || generated.ids().length == request.newIds());
+    }
+
     List<Sequence> sequences() {
         List<Sequence> sequences = new ArrayList<>();
         for (int i = 0; i < soFar.size(); i++) {
@@ -221,13 +237,17 @@ public final class GenerationState implements AutoCloseable {
         return sequences;
     }
 
-    /** @throws GenerationException if a generator is not as the one that wrote the file; says in what */
+    /**
+     * @throws GenerationException if a generator is not as the one that wrote the file; says in what
+     * @throws org.megabyte4j.model.ConfigException if the file holds an id that the model does not know
+     */
     void require(Generator generator) {
         note.generator.require(file.path(), generator.identity());
         if (generator.batch() != note.batch) {
             throw new GenerationException(file.path() + " was saved with " + note.batch
                     + " sequences side by side, but this generator has " + generator.batch() + "; use as many");
         }
+        soFar.forEach(generated -> Ids.check(generated.ids(), generator.config().vocabularySize()));
     }
 
     /**

@@ -129,6 +129,7 @@ public final class Generator implements AutoCloseable {
      * @throws MegabyteException as in {@link #generate(GenerationRequest, IdListener)}
      */
     public Generation start(GenerationRequest request) {
+        check(request);
         List<Sequence> sequences = new ArrayList<>();
         for (int i = 0; i < request.prompts().size(); i++) {
             sequences.add(new Sequence(i, request.prompts().get(i), request.newIds()));
@@ -145,15 +146,19 @@ public final class Generator implements AutoCloseable {
      */
     public Generation resume(GenerationState state) {
         state.require(this);
+        check(state.request());
         return begin(state.request(), state.sequences(), state);
     }
 
-    private Generation begin(GenerationRequest request, List<Sequence> sequences, GenerationState resumed) {
+    private void check(GenerationRequest request) {
         request.checkAgainst(config);
         if (request.length() > length) {
             throw new GenerationException("the request needs sequences of " + request.length()
                     + " bytes, but this generator is planned for " + length + "; plan it for " + request.length());
         }
+    }
+
+    private Generation begin(GenerationRequest request, List<Sequence> sequences, GenerationState resumed) {
         Generation generation = new Generation(this, request, sequences, resumed);
         if (!current.compareAndSet(null, generation)) {
             throw new IllegalStateException("this generator has a generation that is not closed; close it first, or use"

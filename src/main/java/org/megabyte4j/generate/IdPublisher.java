@@ -122,7 +122,7 @@ final class IdPublisher implements Flow.Publisher<GeneratedId> {
         private void next() {
             GeneratedId next;
             try {
-                next = generation.hasNext() ? generation.next() : null;
+                next = generation.poll();
             } catch (RuntimeException | Error e) {
                 fail(e);
                 return;

@@ -176,7 +176,7 @@ public record MegabyteConfig(
         if (bytes < 1 || bytes % patchSize != 0) {
             long up = Math.max(1, Math.ceilDiv(bytes, patchSize)) * patchSize;
             throw new ConfigException(what + " " + bytes + " is not a multiple of the patch size " + patchSize
-                    + "; use " + bytes + " -> " + up);
+                    + "; use " + up);
         }
     }
 

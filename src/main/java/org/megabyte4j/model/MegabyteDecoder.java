@@ -5,7 +5,7 @@ import java.util.List;
 import org.megabyte4j.backend.AttentionBias;
 import org.megabyte4j.backend.Backend;
 import org.megabyte4j.backend.Fusion;
-import org.megabyte4j.backend.LocalModel;
+import org.megabyte4j.backend.LocalWeights;
 import org.megabyte4j.backend.Ops;
 import org.megabyte4j.backend.PatchInput;
 import org.megabyte4j.tensor.DType;
@@ -24,7 +24,7 @@ import org.megabyte4j.tensor.Tensor;
  * {@link #prepare} comes first, and again whenever the weights have changed.
  */
 public final class MegabyteDecoder {
-    /** Patches that prefill takes at once. The smaller number covers what the larger leaves, with padding at the end. */
+    /** Patches that prefill takes at once. The smaller number covers what the larger leaves, padded at the end. */
     private static final int[] PREFILL_PATCHES = {64, 16};
 
     private final MegabyteConfig config;
@@ -89,9 +89,9 @@ public final class MegabyteDecoder {
             }
         }
         patchStep = new PatchStep(graph, plan, batch, 1, bias, globalCaches, slices);
-        LocalModel localModel = LocalPatch.model(graph, bias, localTable);
-        if (backend.decodesPatches(localModel, batch, patchSize)) {
-            localPatch = new LocalPatch(graph, plan, batch, localModel, slices);
+        LocalWeights localWeights = LocalPatch.weights(graph, bias, localTable);
+        if (backend.decodesPatches(localWeights, batch, patchSize)) {
+            localPatch = new LocalPatch(graph, plan, batch, localWeights, slices);
             byteStep = null;
         } else {
             localPatch = null;

@@ -41,7 +41,7 @@ public final class Trainer implements AutoCloseable {
     private final MemoryPlan plan = new MemoryPlan();
     private final Megabyte graph;
     private final Optimizer optimizer;
-    private final StepInputs inputs;
+    private StepInputs inputs;           // null until there is memory: a plan may be too large for the heap, too
     private final Tensor scalars;        // F32 [StepScalars.COUNT]
     private final Tensor targets;        // I32 [1], of all batches of a step
     private final Tensor gradientNorm;   // F32 [1]
@@ -67,8 +67,6 @@ public final class Trainer implements AutoCloseable {
         graph = Megabyte.forTraining(parameters, options.batch(), options.length(), options.recomputation(), plan,
                 backend.fusion());
         optimizer = options.optimizer().plan(parameters.layout(), plan);
-        inputs = new StepInputs(options.accumulate(), Math.multiplyExact(options.batch(), options.length()),
-                parameters.config().vocabularySize(), parameters.config().padId());
         scalars = plan.tensor(MemoryPlan.Category.INPUTS, "scalars", DType.F32, StepScalars.COUNT);
         targets = plan.tensor(MemoryPlan.Category.INPUTS, "targets", DType.I32, 1);
         gradientNorm = plan.tensor(MemoryPlan.Category.ACTIVATIONS, "gradientNorm", DType.F32, 1);
@@ -115,6 +113,8 @@ public final class Trainer implements AutoCloseable {
         System.arraycopy(others, 0, plans, 0, others.length);
         plans[others.length] = plan;
         backend.allocate(plans);
+        inputs = new StepInputs(options.accumulate(), Math.multiplyExact(options.batch(), options.length()),
+                parameters.config().vocabularySize(), parameters.config().padId());
         results = backend.readback(graph.loss(), gradientNorm);
         whole = backend.record(() -> {
             begin(ops);

@@ -46,7 +46,7 @@ public class ForwardingBackend implements Backend {
     }
 
     @Override
-    public boolean decodesPatches(LocalModel model, long batch, int patchSize) {
+    public boolean decodesPatches(LocalWeights model, long batch, int patchSize) {
         return to.decodesPatches(model, batch, patchSize);
     }
 

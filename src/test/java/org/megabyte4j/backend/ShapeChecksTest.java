@@ -101,7 +101,7 @@ class ShapeChecksTest {
                         AttentionBias.NONE, t.floats(2, 9, 20), t.ints(2), t.floats(6, 20))),
                 new Call("sample", (ops, t) -> ops.sample(t.floats(3, 33), t.ints(SamplingSettings.COUNT), t.ints(33),
                         t.ints(3), t.ints(3), t.ints(3), t.ints(3, 2), t.ints(3), t.ints(3))),
-                new Call("decodePatch", (ops, t) -> ops.decodePatch(new LocalModel(t.floats(33, 8),
+                new Call("decodePatch", (ops, t) -> ops.decodePatch(new LocalWeights(t.floats(33, 8),
                         List.of(localLayer(t), localLayer(t)), t.floats(33, 8), t.floats(33), 2, AttentionBias.NONE),
                         t.floats(12, 8), new PatchChoice(t.ints(3), t.ints(SamplingSettings.COUNT), t.ints(33),
                         t.ints(3), t.ints(4, 3), t.ints(4, 3), t.ints(3, 2), t.ints(4, 2, 3)), t.floats(4, 3, 33))),
@@ -118,9 +118,9 @@ class ShapeChecksTest {
     }
 
     /** Width 8, two heads of 4. */
-    private static LocalModel.Layer localLayer(Tensors t) {
-        return new LocalModel.Layer(t.floats(8), t.floats(8), t.floats(16, 8), t.floats(8, 8), t.floats(8), t.floats(8),
-                t.floats(32, 8), t.floats(32), t.floats(8, 32), t.floats(8));
+    private static LocalWeights.Layer localLayer(Tensors t) {
+        return new LocalWeights.Layer(t.floats(8), t.floats(8), t.floats(16, 8), t.floats(8, 8), t.floats(8),
+                t.floats(8), t.floats(32, 8), t.floats(32), t.floats(8, 32), t.floats(8));
     }
 
     @ParameterizedTest

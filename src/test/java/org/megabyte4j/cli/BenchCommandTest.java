@@ -75,8 +75,8 @@ class BenchCommandTest {
     @Test
     void theRooflineOfAPlanNeedsNoMemory() throws IOException {
         StringWriter text = new StringWriter();
-        int status = Main.run(new String[] {"bench", "--roofline", "--preset", "paper-large", "--batch", "64", "--seq-len",
-            "8192", "--dtype", "bf16", "--matrix-tflops", "790", "--bandwidth-gb", "4100", "--json"},
+        int status = Main.run(new String[] {"bench", "--roofline", "--preset", "paper-large", "--batch", "64",
+            "--seq-len", "8192", "--dtype", "bf16", "--matrix-tflops", "790", "--bandwidth-gb", "4100", "--json"},
                 new PrintWriter(text, true), new PrintWriter(err, true));
         assertThat(status).as(err.toString()).isZero();
         JsonNode report = new ObjectMapper().readTree(text.toString());
@@ -133,7 +133,8 @@ class BenchCommandTest {
 
     @Test
     void withoutJsonEachFigureIsALine() throws IOException {
-        assertThat(bench("--seq-len", "24", "--steps", "1", "--warmup", "0", "--variant", "megabyte_in_action")).isZero();
+        assertThat(bench("--seq-len", "24", "--steps", "1", "--warmup", "0", "--variant", "megabyte_in_action"))
+                .isZero();
         assertThat(out.toString()).containsPattern("(?m)^variant +megabyte_in_action$")
                 .containsPattern("(?m)^median_ms +[0-9.]+$").doesNotContain("step_ms");
     }
@@ -147,9 +148,13 @@ class BenchCommandTest {
             --seq-len 23                          | --seq-len 23 is not a multiple of the patch size 4
             --mode generate                       | is longer than the 48 positions (T_MAX)
             --roofline --mode generate            | --roofline accounts for training steps, not for --mode generate
-            --card h200                           | are for --roofline
+            --card h200                           | are for --roofline; add that, or leave them out
+            --mode generate --batch 0             | --batch 0 is not possible; use at least 1
+            --mode generate --context 2147483647  | --context 2147483647 with --new-bytes 256 is more than
             --roofline --bandwidth-gb 3           | go together, or name a --card
-            --roofline --card h200 --matrix-tflops 0 | must be more than 0
+            --roofline --card h200 --matrix-tflops 0 | --matrix-tflops 0.0 is not possible; use a number from
+            --roofline --card h200 --bandwidth-gb Infinity | --bandwidth-gb Infinity is not possible; use a number
+            --weights bf16                        | --weights is for --mode generate
             --roofline --card gtx                 | invalid value for option '--card'
             --tune sometimes                      | unknown tuning sometimes; --tune takes on, off, again
             --mode learn                          | invalid value for option '--mode'

@@ -190,10 +190,10 @@ class EvalCommandTest {
             @learned --extrapolate 1,8   | sequence length 192 is longer than the 48 positions (T_MAX) that this model \
             learned; use at most 48, or the variant megabyte_in_action
             @alibi --dtype bf16          | the device cpu cannot compute in bf16; use --dtype float32, or --device cuda
-            @alibi --stride 10           | --stride 10 is not a multiple of the patch size 3; use 10 -> 12
-            @alibi --stride 0            | --stride 0 is not a multiple of the patch size 3; use 0 -> 3
+            @alibi --stride 10           | --stride 10 is not a multiple of the patch size 3; use 12
+            @alibi --stride 0            | --stride 0 is not a multiple of the patch size 3; use 3
             @alibi --stride 27           | --stride 27 would leave bytes out between sequences of 24; use at most 24
-            @alibi --seq-len 23          | sequence length 23 is not a multiple of the patch size 3; use 23 -> 24
+            @alibi --seq-len 23          | sequence length 23 is not a multiple of the patch size 3; use 24
             """)
     void whatCannotBeEvaluatedGetsASentence(String line, String sentence) {
         assertThat(run("eval --json " + line)).isEqualTo(1);

@@ -19,6 +19,7 @@ import org.megabyte4j.backend.cpu.CpuBackend;
 import org.megabyte4j.checkpoint.ModelFiles;
 import org.megabyte4j.generate.Alignment;
 import org.megabyte4j.generate.Generated;
+import org.megabyte4j.generate.Generation;
 import org.megabyte4j.generate.GenerationRequest;
 import org.megabyte4j.generate.Generator;
 import org.megabyte4j.generate.SamplingOptions;
@@ -241,7 +242,57 @@ class GenerateCommandTest {
     }
 
     @Test
-    void generationEndsWhenTheReaderHasGone() {
+    void aStateThatCannotBeSavedIsRefusedBeforeItIsMissed() throws IOException {
+        Path file = Files.writeString(folder.resolve("file"), "x");
+        Path model = model(Variant.IN_ACTION);
+        assertRefused(folder + " cannot be written: it is a folder; name a file", model, "--save-state", folder);
+        assertRefused(file.resolve("state") + " cannot be written: " + file + " is in the way", model, "--save-state",
+                file.resolve("state"));
+        assertThat(out.toString()).isEmpty();
+        assertThat(file).hasContent("x");
+    }
+
+    /** Nine sequences are two groups; the first has ended when the second is cancelled. */
+    @Test
+    void theRestOfSeveralSequencesIsGoneOnWith() {
+        Path file = folder.resolve("groups");
+        GenerationRequest request = GenerationRequest.of(PROMPT, 5).repeated(9).withStopAtEos(false);
+        try (CpuBackend backend = CpuBackend.open(1);
+                Parameters parameters = ModelFiles.load(model(Variant.IN_ACTION), backend, notice -> { });
+                Generator generator = Generator.forRequest(request, backend, parameters, 8, Alignment.ALIGNED);
+                Generation generation = generator.start(request)) {
+            for (int i = 0; i < 8 * 5 + 2; i++) {
+                generation.next();
+            }
+            generation.save(file);
+        }
+        assertThat(generate(model(Variant.IN_ACTION), "--resume-state", file, "--save-state", file))
+                .as(err.toString()).isZero();
+        assertThat(err.toString()).startsWith("3 bytes, ");
+        assertRefused(file + " has all the 5 bytes that were asked for; use -n to ask for more",
+                model(Variant.IN_ACTION), "--resume-state", file);
+    }
+
+    @Test
+    void whatTheModelHasEndedIsNotGoneOnWith() {
+        Path model = folder.resolve("ends");
+        Path file = folder.resolve("ended");
+        MegabyteConfig config = new MegabyteConfig(Variant.IN_ACTION, 300, 4, 6, 10, 48, 2, 2, 2, 2, 0.02, 257, 258);
+        try (CpuBackend backend = CpuBackend.open(1); Parameters parameters = TestModels.random(config, backend, 1)) {
+            float[] bias = new float[300];
+            bias[258] = 1000;
+            backend.write(parameters.get("to_logits.bias"), bias);
+            ModelFiles.save(model, parameters, backend);
+        }
+        assertThat(generate(model, "--save-state", file)).as(err.toString()).isZero();
+        String sentence = file + " has come to its end-of-text id; begin anew, with --no-stop to go on behind it";
+        assertRefused(sentence, model, "--resume-state", file);
+        assertRefused(sentence, model, "--resume-state", file, "-n", 3);
+    }
+
+    @Test
+    void generationEndsWhenTheReaderHasGoneAndCanBeGoneOnWith() {
+        Path file = folder.resolve("unread");
         PrintWriter closed = new PrintWriter(new Writer() {
             private int writes;
 
@@ -260,8 +311,9 @@ class GenerateCommandTest {
             public void close() {
             }
         });
-        generate(closed, model(Variant.IN_ACTION), "-n", 1000000);
-        assertThat(err.toString()).matches("\\d bytes, [^\\n]*\\R");
+        generate(closed, model(Variant.IN_ACTION), "-n", 1000, "--no-stop", "--save-state", file);
+        assertThat(err.toString().lines().findFirst().orElseThrow()).matches("\\d bytes, .*");
+        assertThat(generate(model(Variant.IN_ACTION), "--resume-state", file, "-n", 3)).as(err.toString()).isZero();
     }
 
     @Test

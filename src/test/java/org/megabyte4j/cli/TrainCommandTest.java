@@ -83,7 +83,7 @@ class TrainCommandTest {
             --data demo --data @text  | --data demo cannot be mixed with other data; name one or the other
             --data @text --valid-data @nothing | there is no file or folder @nothing; check the path
             --data @text --valid-fraction 1    | --valid-fraction 1.0 is not at least 0 and less than 1; 0.05 is usual
-            --data @text --seq-len 1001        | --seq-len 1001 is not a multiple of the patch size 8; use 1001 -> 1008
+            --data @text --seq-len 1001        | --seq-len 1001 is not a multiple of the patch size 8; use 1008
             --data @text --seq-len 0           | --seq-len 0 is not possible; use a multiple of the patch size
             --data @text --variant megabyte --seq-len 2056 | --seq-len 2056 is longer than the 2048 positions (T_MAX) \
             that this model learned; use at most 2048, or the variant megabyte_in_action
@@ -421,6 +421,8 @@ class TrainCommandTest {
         assertRefused("--keep-attention is for global layers that are computed again; add --recompute global or"
                 + " --recompute all, or leave it out", arguments("--data @text --keep-attention --out @new"));
         assertRefused("--chunk 0 is not possible; use at least 1", arguments("--data @text --chunk 0 --out @new"));
+        assertRefused("--chunk 3 is for a step that is not kept; add --recompute local, global or all, or leave it out",
+                arguments("--data @text --chunk 3 --out @new"));
     }
 
     @Test

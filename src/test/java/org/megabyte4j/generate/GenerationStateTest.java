@@ -17,6 +17,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
+import org.megabyte4j.MegabyteException;
 import org.megabyte4j.backend.Backend;
 import org.megabyte4j.backend.cpu.CpuBackend;
 import org.megabyte4j.checkpoint.CheckpointException;
@@ -150,6 +151,8 @@ class GenerationStateTest {
             Path file = save(parameters, request, 1000);
             try (Generator generator = Generator.forRequest(longer, backend, parameters, 5, Alignment.ALIGNED);
                     GenerationState state = GenerationState.open(file)) {
+                assertThat(state.isFinished()).isTrue();
+                assertThat(state.withNewIds(NEW_IDS + 6).isFinished()).isFalse();
                 assertThat(state.results()).noneMatch(generated -> generated.end() == Generated.End.LENGTH);
                 List<Generated> results;
                 try (Generation resumed = generator.resume(state.withNewIds(NEW_IDS + 6))) {
@@ -190,6 +193,7 @@ class GenerationStateTest {
                 assertThat(state.request().prompts()).usingRecursiveComparison().isEqualTo(prompts());
                 assertThat(state.request().sampling()).isEqualTo(RANDOM);
                 assertThat(state.alignment()).isEqualTo(Alignment.ALIGNED);
+                assertThat(state.isFinished()).isFalse();
             }
         }
     }
@@ -223,6 +227,19 @@ class GenerationStateTest {
         try (Parameters other = TestModels.random(wider, backend, 3)) {
             assertRefused(file, new Generator(backend, other, 5, 120),
                     " was generated with a model with D_L 10, but here it is 20; use the same model");
+        }
+    }
+
+    /** The last id of the file, a generated one, becomes one that no model knows. */
+    @Test
+    void anIdThatTheModelDoesNotKnowIsRefused() throws IOException {
+        try (Parameters parameters = model(Variant.IN_ACTION, backend, 3)) {
+            Path file = save(parameters, request(RANDOM).withScores(false), 9);
+            byte[] bytes = Files.readAllBytes(file);
+            Arrays.fill(bytes, bytes.length - 4, bytes.length, (byte) -1);
+            Files.write(file, bytes);
+            assertThatThrownBy(() -> resume(file, new Generator(backend, parameters, 5, 120)))
+                    .isInstanceOf(MegabyteException.class).hasMessageContaining("id -1 at index");
         }
     }
 

@@ -16,6 +16,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
+import org.megabyte4j.MegabyteException;
 import org.megabyte4j.backend.Backend;
 import org.megabyte4j.backend.cpu.CpuBackend;
 import org.megabyte4j.model.MegabyteConfig;
@@ -124,6 +125,39 @@ class GenerationTest {
                 assertThat(generation.results().get(promised.sequence()).ids()).containsExactly(promised.id());
             }
             SameBits.check("again", generator.generate(request), whole);
+        }
+    }
+
+    @Test
+    void closingInAnotherThreadEndsARunWithWhatThereIs() throws InterruptedException {
+        GenerationRequest request = request(prompts());
+        try (Generator generator = Generator.forRequest(request, backend, model(Variant.IN_ACTION), 5,
+                Alignment.ALIGNED)) {
+            List<Generated> whole = generator.generate(request);
+            for (int i = 0; i < 50; i++) {
+                int stopAt = i % 20;
+                AtomicInteger heard = new AtomicInteger();
+                List<Thread> closing = new ArrayList<>();
+                try (Generation generation = generator.start(request)) {
+                    List<Generated> results = generation.run((sequence, id) -> {
+                        if (heard.getAndIncrement() == stopAt) {
+                            closing.add(Thread.ofPlatform().start(generation::close));
+                        }
+                        return true;
+                    });
+                    closing.getFirst().join();
+                    assertThat(results.stream().mapToInt(result -> result.ids().length).sum()).isEqualTo(heard.get());
+                }
+            }
+            SameBits.check("again", generator.generate(request), whole);
+        }
+    }
+
+    @Test
+    void anIdOutsideTheVocabularyIsASentence() {
+        try (Generator generator = new Generator(backend, model(Variant.IN_ACTION), 1, 40)) {
+            assertThatThrownBy(() -> generator.start(request(List.of(new int[] {1, -2})))).isInstanceOf(
+                    MegabyteException.class).hasMessageContaining("id -2 at index 1 is outside the vocabulary");
         }
     }
 

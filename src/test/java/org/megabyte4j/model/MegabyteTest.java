@@ -124,6 +124,6 @@ class MegabyteTest {
         Parameters parameters = new Parameters(TestModels.config(variant, 8));
         assertThatThrownBy(() -> Megabyte.forTraining(parameters, 1, 30, new MemoryPlan(), Fusion.NONE))
                 .isInstanceOf(ConfigException.class)
-                .hasMessage("sequence length 30 is not a multiple of the patch size 8; use 30 -> 32");
+                .hasMessage("sequence length 30 is not a multiple of the patch size 8; use 32");
     }
 }

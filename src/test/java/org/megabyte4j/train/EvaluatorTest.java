@@ -183,7 +183,7 @@ class EvaluatorTest {
                     .hasMessage("windows that overlap need an evaluator made by Evaluator.sliding");
             assertThatThrownBy(() -> Evaluator.sliding(parameters, 1, LENGTH, PATCH + 1, null, backend, new MemoryPlan()))
                     .isInstanceOf(ConfigException.class)
-                    .hasMessage("stride 4 is not a multiple of the patch size 3; use 4 -> 6");
+                    .hasMessage("stride 4 is not a multiple of the patch size 3; use 6");
             assertThatThrownBy(() -> EvaluationWindows.sliding(data.validation(), 1, LENGTH, LENGTH + PATCH, 257))
                     .isInstanceOf(DataException.class)
                     .hasMessage("a stride of 15 is not possible with windows of 12 bytes; use 1 to 12");

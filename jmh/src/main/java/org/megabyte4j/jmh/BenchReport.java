@@ -18,8 +18,8 @@ import org.megabyte4j.cli.Main;
  * {@code run-checks.sh} leaves on a GPU, {@code gpu.jsonl} and {@code roofline-bf16.json}.
  */
 public final class BenchReport {
-    private static final String[] PLANNED = {"bench", "--roofline", "--preset", "benchmark", "--batch", "32", "--seq-len",
-        "2048", "--dtype", "bf16", "--card", "h200", "--json"};
+    private static final String[] PLANNED = {"bench", "--roofline", "--preset", "benchmark", "--batch", "32",
+        "--seq-len", "2048", "--dtype", "bf16", "--card", "h200", "--json"};
 
     private BenchReport() {
     }
@@ -75,16 +75,16 @@ public final class BenchReport {
 
     /** Of the device where it has its own, or else of the process. */
     private static String memory(SpeedCase.Side side) {
-        JsonNode share = side.last("device_memory_share");
-        return share.isNumber() ? String.format(Locale.ROOT, "%.1f %% of the device", 100 * share.asDouble())
-                : side.last("peak_rss_mib").isNumber()
-                        ? String.format(Locale.ROOT, "%,.0f MiB", side.last("peak_rss_mib").asDouble()) : "";
+        double share = side.median("device_memory_share");
+        double resident = side.median("peak_rss_mib");
+        return !Double.isNaN(share) ? String.format(Locale.ROOT, "%.1f %% of the device", 100 * share)
+                : !Double.isNaN(resident) ? String.format(Locale.ROOT, "%,.0f MiB", resident) : "";
     }
 
     /** Both sides' FLOPs are those of the model, so that equal work is equal utilisation. */
     private static String utilisation(SpeedCase work, SpeedCase.Side side) {
-        double flops = side.last("gflop_per_s").asDouble() / 1e3;
-        return work.peak() > 0 && flops > 0 ? String.format(Locale.ROOT, "%.1f %%", 100 * flops / work.peak()) : "";
+        double share = side.median("gflop_per_s") / 1e3 / work.peak();
+        return Double.isNaN(share) ? "" : String.format(Locale.ROOT, "%.1f %%", 100 * share);
     }
 
     /** What was measured on hardware, or else the plan. */

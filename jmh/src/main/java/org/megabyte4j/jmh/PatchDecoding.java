@@ -7,7 +7,7 @@ import java.util.stream.IntStream;
 import org.megabyte4j.backend.AttentionBias;
 import org.megabyte4j.backend.AttentionShape;
 import org.megabyte4j.backend.ByteShift;
-import org.megabyte4j.backend.LocalModel;
+import org.megabyte4j.backend.LocalWeights;
 import org.megabyte4j.backend.Ops;
 import org.megabyte4j.backend.PatchChoice;
 import org.megabyte4j.backend.SamplingSettings;
@@ -23,7 +23,7 @@ final class PatchDecoding {
     private final MegabyteConfig config;
     private final int batch;
     private final int patch;
-    private final LocalModel model;
+    private final LocalWeights model;
     private final Tensor slices;
     private final PatchChoice choice;
     private final Tensor logits;
@@ -48,7 +48,7 @@ final class PatchDecoding {
     }
 
     /** Weights in one arena, as a model has them. */
-    private static LocalModel model(Program p, MegabyteConfig config) {
+    private static LocalWeights model(Program p, MegabyteConfig config) {
         long dim = config.localSize();
         long width = (long) config.localHeads() * config.localHeadSize();
         ParameterLayout.Builder builder = ParameterLayout.builder();
@@ -63,15 +63,15 @@ final class PatchDecoding {
         builder.add("head", true, config.vocabularySize(), dim).add("headBias", false, config.vocabularySize());
         ParameterLayout layout = builder.build();
         Tensor arena = p.values(DType.BF16, layout.elements());
-        List<LocalModel.Layer> layers = new ArrayList<>();
+        List<LocalWeights.Layer> layers = new ArrayList<>();
         for (int i = 0; i < config.localLayers(); i++) {
             int layer = i;
             Tensor[] w = List.of("normWeight", "normBias", "qkv", "out", "ffWeight", "ffBias", "expand", "expandBias",
                     "contract", "contractBias").stream().map(name -> layout.view(arena, name + layer))
                     .toArray(Tensor[]::new);
-            layers.add(new LocalModel.Layer(w[0], w[1], w[2], w[3], w[4], w[5], w[6], w[7], w[8], w[9]));
+            layers.add(new LocalWeights.Layer(w[0], w[1], w[2], w[3], w[4], w[5], w[6], w[7], w[8], w[9]));
         }
-        return new LocalModel(layout.view(arena, "table"), layers, layout.view(arena, "head"),
+        return new LocalWeights(layout.view(arena, "table"), layers, layout.view(arena, "head"),
                 layout.view(arena, "headBias"), config.localHeads(), AttentionBias.ALIBI);
     }
 
@@ -108,7 +108,7 @@ final class PatchDecoding {
                 ops.embed(rows.get(i), NO_SHIFT, 0, slices, null, null, x);
                 ops.embed(before, NO_SHIFT, 0, model.table(), null, x, x);
                 for (int l = 0; l < caches.size(); l++) {
-                    LocalModel.Layer layer = model.layers().get(l);
+                    LocalWeights.Layer layer = model.layers().get(l);
                     ops.layerNorm(x, layer.attentionNormWeight(), layer.attentionNormBias(), normed, mean, rstd);
                     ops.linear(normed, layer.qkv(), null, null, qkv);
                     ops.cachedAttention(shape, qkv, model.bias(), caches.get(l), past.get(i), attended);

@@ -13,8 +13,8 @@ import java.util.Locale;
 import javax.imageio.ImageIO;
 
 /**
- * Bars of speed, peers side by side: lying, so that names and figures have room. Cases differ by orders of magnitude, so
- * each has a scale of its own, from 0 to its fastest round. A line over a bar spans its rounds.
+ * Bars of speed, peers side by side: lying, so that names and figures have room. Cases differ by orders of magnitude,
+ * so each has a scale of its own, from 0 to its fastest round. A line over a bar spans its rounds.
  */
 final class SpeedBars {
     private static final int SCALE = 2;
@@ -53,7 +53,8 @@ final class SpeedBars {
         g.fillRect(0, 0, WIDTH, height);
         SpeedBars bar = new SpeedBars(g);
         bar.text("Speed against PyTorch", 20, 30, Font.BOLD, 18, TEXT);
-        bar.text(machine + ". Bars are medians, lines the range of the rounds; ratios are medians of those within a round.", 20, 50, Font.PLAIN, 12, FAINT);
+        bar.text(machine + ". Bars are medians, lines the range of the rounds; ratios are medians of those within a"
+                + " round.", 20, 50, Font.PLAIN, 12, FAINT);
         cases.forEach(bar::draw);
         g.dispose();
         ImageIO.write(image, "png", png.toFile());

@@ -6,7 +6,6 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -57,9 +56,11 @@ final class SpeedCase {
             return !ratios.isEmpty();
         }
 
-        /** Of the last round; missing where the side does not report it. */
-        JsonNode last(String field) {
-            return reports.getLast().path(field);
+        /** The median of a figure; NaN where the side does not report it. */
+        double median(String field) {
+            List<Double> values = reports.stream().map(report -> report.path(field)).filter(JsonNode::isNumber)
+                    .map(JsonNode::asDouble).toList();
+            return values.isEmpty() ? Double.NaN : spread(values)[0];
         }
     }
 
@@ -101,10 +102,15 @@ final class SpeedCase {
     }
 
     private static String title(JsonNode report) {
+        String batch = ", batch " + report.path("batch").asText();
+        String dtype = report.path("dtype").asText();
+        String weights = report.path("weights").asText(dtype);
         String what = report.path("mode").asText().equals("train")
-                ? "training, batch " + report.path("batch").asText() + ", T = " + report.path("seq_len").asText()
-                : "generation, context " + report.path("context").asText();
-        return report.path("model").asText() + ", " + what + ", " + report.path("dtype").asText();
+                ? "training" + batch + ", T = " + report.path("seq_len").asText()
+                : "generation" + (report.path("batch").asInt(1) == 1 ? "" : batch) + ", context "
+                        + report.path("context").asText();
+        return report.path("model").asText() + ", " + what + ", " + dtype
+                + (weights.equals(dtype) ? "" : ", weights in " + weights);
     }
 
     private static String name(JsonNode peer) {
@@ -113,20 +119,21 @@ final class SpeedCase {
     }
 
     private static double rate(JsonNode report) {
-        return report.has("kb_per_s") ? report.path("kb_per_s").asDouble() : report.path("bytes_per_s").asDouble() / 1e3;
+        return report.has("kb_per_s") ? report.path("kb_per_s").asDouble()
+                : report.path("bytes_per_s").asDouble() / 1e3;
     }
 
     private static double[] spread(List<Double> values) {
         double[] sorted = values.stream().mapToDouble(Double::doubleValue).sorted().toArray();
         int middle = sorted.length / 2;
         double median = sorted.length % 2 == 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
-        return new double[] {median, Arrays.stream(sorted).min().orElseThrow(), Arrays.stream(sorted).max().orElseThrow()};
+        return new double[] {median, sorted[0], sorted[sorted.length - 1]};
     }
 
     /** megabyte4j first, then its peers, the fastest first. */
     List<Side> sides() {
-        return sides.values().stream().sorted((a, b) -> a.isPeer() != b.isPeer() ? Boolean.compare(a.isPeer(), b.isPeer())
-                : Double.compare(b.rates()[0], a.rates()[0])).toList();
+        return sides.values().stream().sorted((a, b) -> a.isPeer() != b.isPeer()
+                ? Boolean.compare(a.isPeer(), b.isPeer()) : Double.compare(b.rates()[0], a.rates()[0])).toList();
     }
 
     /** Parameters of the model; 0 where the report does not tell and it is no preset. */
@@ -136,8 +143,8 @@ final class SpeedCase {
                 : Presets.all().containsKey(model) ? ModelLayout.of(Presets.named(model)).parameterCount() : 0;
     }
 
-    /** Peak of the card in TFLOP/s; 0 where it is not known. */
+    /** Peak of the card in TFLOP/s; NaN where it is not known. */
     double peak() {
-        return sides.get(OURS).last("peak_tflop_per_s").asDouble();
+        return sides.get(OURS).median("peak_tflop_per_s");
     }
 }

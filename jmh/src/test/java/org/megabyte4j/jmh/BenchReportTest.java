@@ -21,8 +21,8 @@ class BenchReportTest {
 
     private static String round(double ours, double peer, boolean compiled) {
         return """
-                {"case": "t", "ours": {"mode": "train", "model": "benchmark", "batch": 32, "seq_len": 2048, "dtype": "bf16",\
-                 "kb_per_s": %s, "gflop_per_s": 494500, "peak_tflop_per_s": 989.0, "device_memory_share": 0.25},\
+                {"case": "t", "ours": {"mode": "train", "model": "benchmark", "batch": 32, "seq_len": 2048,\
+                 "dtype": "bf16", "kb_per_s": %s, "gflop_per_s": 494500, "peak_tflop_per_s": 989.0, "device_memory_share": 0.25},\
                  "peer": {"kb_per_s": %s, "compiled": %s, "gflop_per_s": 98900, "device_memory_share": 0.5}}
                 """.formatted(ours, peer, compiled);
     }
@@ -46,6 +46,24 @@ class BenchReportTest {
                 |  |  | PyTorch, eager | 1,000 (700 to 1,000) | 50.0 % of the device | 10.0 %\
                  | **4.00** (3.00 to 5.00) |
                 """);
+    }
+
+    /** Of three rounds; and what differs in its weights or its batch is another case. */
+    @Test
+    void memoryIsAMedianAndCasesAreKeptApart() throws IOException {
+        StringBuilder lines = new StringBuilder("{}\n");
+        for (String ours : new String[] {"\"peak_rss_mib\": 3", "\"peak_rss_mib\": 1", "\"peak_rss_mib\": 2",
+            "\"weights\": \"bf16\"", "\"batch\": 64"}) {
+            lines.append("{\"ours\": {\"mode\": \"generate\", \"model\": \"small\", \"context\": 9,"
+                    + " \"dtype\": \"float32\", \"bytes_per_s\": 5e3, ").append(ours).append("}}\n");
+        }
+        Path file = Files.writeString(docs.resolve("runs.jsonl"), lines);
+        assertThat(BenchReport.table(SpeedCase.read(file)).lines().skip(2)).containsExactly(
+                "| small, generation, context 9, float32 | 3.2 M | megabyte4j | 5.00 (5.00 to 5.00) | 2 MiB |  |  |",
+                "| small, generation, context 9, float32, weights in bf16 | 3.2 M | megabyte4j | 5.00 (5.00 to 5.00)"
+                        + " |  |  |  |",
+                "| small, generation, batch 64, context 9, float32 | 3.2 M | megabyte4j | 5.00 (5.00 to 5.00)"
+                        + " |  |  |  |");
     }
 
     @Test

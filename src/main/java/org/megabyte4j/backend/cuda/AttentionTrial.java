@@ -27,7 +27,7 @@ record AttentionTrial(Tensor qkv, Tensor out, Tensor logSumExp, Tensor dOut, Ten
     static String what(KernelModule module, String direction, AttentionShape shape, AttentionBias bias,
             DType dtype) {
         return module + " " + direction + " " + shape.batch() + "x" + shape.length() + ", " + shape.heads() + "/"
-                + shape.keyValueHeads() + " heads of " + shape.headSize() + ", bias " + bias.name().toLowerCase(Locale.ROOT)
-                + ", " + dtype.label();
+                + shape.keyValueHeads() + " heads of " + shape.headSize() + ", bias "
+                + bias.name().toLowerCase(Locale.ROOT) + ", " + dtype.label();
     }
 }

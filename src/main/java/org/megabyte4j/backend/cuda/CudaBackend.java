@@ -7,7 +7,7 @@ import java.util.function.Function;
 import org.megabyte4j.backend.Backend;
 import org.megabyte4j.backend.Fusion;
 import org.megabyte4j.backend.IntReadback;
-import org.megabyte4j.backend.LocalModel;
+import org.megabyte4j.backend.LocalWeights;
 import org.megabyte4j.backend.Ops;
 import org.megabyte4j.backend.OutOfMemoryException;
 import org.megabyte4j.backend.Readback;
@@ -222,7 +222,7 @@ public final class CudaBackend implements Backend {
     }
 
     @Override
-    public boolean decodesPatches(LocalModel model, long batch, int patchSize) {
+    public boolean decodesPatches(LocalWeights model, long batch, int patchSize) {
         return kernels.localDecode().fits(model, batch, patchSize);
     }
 

@@ -7,7 +7,7 @@ import org.megabyte4j.backend.AttentionShape;
 import org.megabyte4j.backend.ByteShift;
 import org.megabyte4j.backend.FeedForwardFactors;
 import org.megabyte4j.backend.FeedForwardParameters;
-import org.megabyte4j.backend.LocalModel;
+import org.megabyte4j.backend.LocalWeights;
 import org.megabyte4j.backend.Ops;
 import org.megabyte4j.backend.PatchChoice;
 import org.megabyte4j.backend.PatchInput;
@@ -148,7 +148,7 @@ final class CudaOps implements Ops {
     }
 
     @Override
-    public void decodePatch(LocalModel model, Tensor slices, PatchChoice choice, Tensor logits) {
+    public void decodePatch(LocalWeights model, Tensor slices, PatchChoice choice, Tensor logits) {
         kernels.localDecode().decodePatch(model, slices, choice, logits);
     }
 

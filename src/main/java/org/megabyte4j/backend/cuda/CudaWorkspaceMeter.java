@@ -7,7 +7,7 @@ import org.megabyte4j.backend.AttentionShape;
 import org.megabyte4j.backend.ByteShift;
 import org.megabyte4j.backend.FeedForwardFactors;
 import org.megabyte4j.backend.FeedForwardParameters;
-import org.megabyte4j.backend.LocalModel;
+import org.megabyte4j.backend.LocalWeights;
 import org.megabyte4j.backend.PatchChoice;
 import org.megabyte4j.backend.PatchInput;
 import org.megabyte4j.backend.ShapeChecks;
@@ -168,7 +168,7 @@ final class CudaWorkspaceMeter extends ShapeChecks {
     }
 
     @Override
-    public void decodePatch(LocalModel model, Tensor slices, PatchChoice choice, Tensor logits) {
+    public void decodePatch(LocalWeights model, Tensor slices, PatchChoice choice, Tensor logits) {
         super.decodePatch(model, slices, choice, logits);
         kernels.localDecode().require(model, choice);
     }

@@ -11,7 +11,7 @@ import java.util.Map;
 import java.util.OptionalLong;
 import java.util.function.Function;
 import org.megabyte4j.backend.AttentionBias;
-import org.megabyte4j.backend.LocalModel;
+import org.megabyte4j.backend.LocalWeights;
 import org.megabyte4j.backend.Ops;
 import org.megabyte4j.backend.PatchChoice;
 import org.megabyte4j.tensor.DType;
@@ -48,11 +48,11 @@ final class LocalDecodeKernels {
      */
     private static final long MOST_READ_BYTES = 512L << 20;
 
-    private static final List<Function<LocalModel.Layer, Tensor>> WEIGHTS = List.of(
-            LocalModel.Layer::attentionNormWeight, LocalModel.Layer::attentionNormBias, LocalModel.Layer::qkv,
-            LocalModel.Layer::out, LocalModel.Layer::feedForwardNormWeight, LocalModel.Layer::feedForwardNormBias,
-            LocalModel.Layer::expand, LocalModel.Layer::expandBias, LocalModel.Layer::contract,
-            LocalModel.Layer::contractBias);
+    private static final List<Function<LocalWeights.Layer, Tensor>> WEIGHTS = List.of(
+            LocalWeights.Layer::attentionNormWeight, LocalWeights.Layer::attentionNormBias, LocalWeights.Layer::qkv,
+            LocalWeights.Layer::out, LocalWeights.Layer::feedForwardNormWeight, LocalWeights.Layer::feedForwardNormBias,
+            LocalWeights.Layer::expand, LocalWeights.Layer::expandBias, LocalWeights.Layer::contract,
+            LocalWeights.Layer::contractBias);
 
     private final KernelLoader loader;
     private final Map<Shape, Division> divisions = new HashMap<>();
@@ -64,7 +64,7 @@ final class LocalDecodeKernels {
 
     /** What a division depends on. */
     private record Shape(long batch, int patch, int layers, int dim, int heads, int headSize, int vocabulary) {
-        static Shape of(LocalModel model, long batch, int patch) {
+        static Shape of(LocalWeights model, long batch, int patch) {
             return new Shape(batch, patch, model.layers().size(), model.dim(), model.heads(), model.headSize(),
                     model.vocabulary());
         }
@@ -84,7 +84,7 @@ final class LocalDecodeKernels {
     }
 
     /** Whether {@link #decodePatch} computes this model, and is likely to be faster than operation by operation. */
-    boolean fits(LocalModel model, long batch, int patchSize) {
+    boolean fits(LocalWeights model, long batch, int patchSize) {
         CudaDevice device = loader.context().device();
         int head = model.headSize();
         int dim = model.dim();
@@ -96,7 +96,7 @@ final class LocalDecodeKernels {
                 && isFast(model, batch, division(model, batch, patchSize));
     }
 
-    private static boolean isFast(LocalModel model, long batch, Division division) {
+    private static boolean isFast(LocalWeights model, long batch, Division division) {
         return division != null && division.clusters(batch) * model.matrixBytes() <= MOST_READ_BYTES;
     }
 
@@ -105,7 +105,7 @@ final class LocalDecodeKernels {
      *
      * @throws ShapeException if it is none that {@link #fits}
      */
-    void require(LocalModel model, PatchChoice choice) {
+    void require(LocalWeights model, PatchChoice choice) {
         long batch = choice.previous().elements();
         int patch = Math.toIntExact(choice.forced().rows());
         if (!fits(model, batch, patch)) {
@@ -116,7 +116,7 @@ final class LocalDecodeKernels {
     }
 
     /** Null if a block has not enough shared memory. */
-    Division division(LocalModel model, long batch, int patchSize) {
+    Division division(LocalWeights model, long batch, int patchSize) {
         return divisions.computeIfAbsent(Shape.of(model, batch, patchSize), this::divide);
     }
 
@@ -163,11 +163,11 @@ final class LocalDecodeKernels {
     }
 
     /** {@link Ops#decodePatch}. */
-    void decodePatch(LocalModel model, Tensor slices, PatchChoice choice, Tensor logits) {
+    void decodePatch(LocalWeights model, Tensor slices, PatchChoice choice, Tensor logits) {
         long batch = choice.previous().elements();
         int patch = Math.toIntExact(choice.forced().rows());
         Division division = division(model, batch, patch);
-        LocalModel.Layer layer = model.layers().getFirst();
+        LocalWeights.Layer layer = model.layers().getFirst();
         decode().grid(division.clusters(batch) * division.cluster()).block(THREADS).shared(division.sharedBytes())
                 .cluster(division.cluster())
                 .arg(slices).arg(model.table()).arg(choice.previous())
@@ -184,14 +184,14 @@ final class LocalDecodeKernels {
     }
 
     /** Elements from a layer's weights to those of the next; empty if they are not the same for all. */
-    private static OptionalLong distance(LocalModel model) {
-        List<LocalModel.Layer> layers = model.layers();
+    private static OptionalLong distance(LocalWeights model) {
+        List<LocalWeights.Layer> layers = model.layers();
         if (layers.size() == 1) {
             return OptionalLong.of(0);
         }
         OptionalLong first = layers.get(0).qkv().distanceTo(layers.get(1).qkv());
         for (int i = 1; i < layers.size(); i++) {
-            for (Function<LocalModel.Layer, Tensor> weight : WEIGHTS) {
+            for (Function<LocalWeights.Layer, Tensor> weight : WEIGHTS) {
                 if (!weight.apply(layers.get(i - 1)).distanceTo(weight.apply(layers.get(i))).equals(first)) {
                     return OptionalLong.empty();
                 }

@@ -15,8 +15,8 @@ import java.util.function.Consumer;
 import org.slf4j.LoggerFactory;
 
 /**
- * What was measured to be the fastest, in a JSON file of the user: by machine (GPU, driver, library), then by what there
- * was to choose. A file that cannot be read or written costs measuring again, and one warning; never a failure.
+ * What was measured to be the fastest, in a JSON file of the user: by machine (GPU, driver, library), then by what
+ * there was to choose. A file that cannot be read or written costs measuring again, and one warning; never a failure.
  *
  * <pre>{@code
  * {"format": 2, "machines": {"NVIDIA H200, driver 13.0, cuBLASLt 13.1.1": {

@@ -2,7 +2,7 @@ package org.megabyte4j.backend.cuda;
 
 import org.megabyte4j.backend.Backend;
 import org.megabyte4j.backend.ForwardingBackend;
-import org.megabyte4j.backend.LocalModel;
+import org.megabyte4j.backend.LocalWeights;
 
 /** A device that decodes no patch at one go. */
 final class ByteByByte extends ForwardingBackend {
@@ -11,7 +11,7 @@ final class ByteByByte extends ForwardingBackend {
     }
 
     @Override
-    public boolean decodesPatches(LocalModel model, long batch, int patchSize) {
+    public boolean decodesPatches(LocalWeights model, long batch, int patchSize) {
         return false;
     }
 

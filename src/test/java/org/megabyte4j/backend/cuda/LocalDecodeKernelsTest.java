@@ -21,7 +21,7 @@ import org.megabyte4j.backend.AttentionShape;
 import org.megabyte4j.backend.ByteShift;
 import org.megabyte4j.backend.Comparison;
 import org.megabyte4j.backend.Comparison.Tensors;
-import org.megabyte4j.backend.LocalModel;
+import org.megabyte4j.backend.LocalWeights;
 import org.megabyte4j.backend.Ops;
 import org.megabyte4j.backend.PatchChoice;
 import org.megabyte4j.backend.Sampler;
@@ -77,7 +77,7 @@ class LocalDecodeKernelsTest {
             return arena.part(place[0], sizes);
         }
 
-        LocalModel model() {
+        LocalWeights model() {
             int dim = shape.dim();
             int width = shape.heads() * shape.headSize();
             int[] table = add(0, 0.5, shape.vocabulary(), dim);
@@ -96,16 +96,16 @@ class LocalDecodeKernelsTest {
                 to += part.length;
             }
             Tensor arena = t.values(all, end);
-            return new LocalModel(at(arena, table), layers.stream().map(of -> {
+            return new LocalWeights(at(arena, table), layers.stream().map(of -> {
                 Tensor[] w = Arrays.stream(of).map(place -> at(arena, place)).toArray(Tensor[]::new);
-                return new LocalModel.Layer(w[0], w[1], w[2], w[3], w[4], w[5], w[6], w[7], w[8], w[9]);
+                return new LocalWeights.Layer(w[0], w[1], w[2], w[3], w[4], w[5], w[6], w[7], w[8], w[9]);
             }).toList(), at(arena, head), at(arena, headBias), shape.heads(), shape.bias());
         }
     }
 
     /** What {@code decodePatch} says it is. */
-    private static Consumer<Ops> byteByByte(Tensors t, Shape shape, LocalModel model, Tensor slices, PatchChoice choice,
-            Tensor logits) {
+    private static Consumer<Ops> byteByByte(Tensors t, Shape shape, LocalWeights model, Tensor slices,
+            PatchChoice choice, Tensor logits) {
         int batch = shape.batch();
         long dim = shape.dim();
         var attention = new AttentionShape(batch, 1, shape.heads(), 1, shape.headSize());
@@ -136,7 +136,7 @@ class LocalDecodeKernelsTest {
                 ops.embed(rows.get(i), noShift, 0, slices, null, null, x);
                 ops.embed(before, noShift, 0, model.table(), null, x, x);
                 for (int l = 0; l < shape.layers(); l++) {
-                    LocalModel.Layer layer = model.layers().get(l);
+                    LocalWeights.Layer layer = model.layers().get(l);
                     ops.layerNorm(x, layer.attentionNormWeight(), layer.attentionNormBias(), normed, mean, rstd);
                     ops.linear(normed, layer.qkv(), null, null, qkv);
                     ops.cachedAttention(attention, qkv, shape.bias(), caches.get(l), past.get(i), attended);
@@ -163,7 +163,7 @@ class LocalDecodeKernelsTest {
         return t -> {
             Random random = new Random(5);
             int all = shape.patch() * shape.batch();
-            LocalModel model = new Weights(t, shape).model();
+            LocalWeights model = new Weights(t, shape).model();
             Tensor slices = t.random(all, shape.dim());
             int words = Math.ceilDiv(shape.vocabulary(), 32);
             int[] forced = random.ints(all, 0, shape.vocabulary()).map(id -> random.nextDouble() < share ? id : -1)
@@ -304,7 +304,7 @@ class LocalDecodeKernelsTest {
     /** The same first sequence in any batch. */
     private static Function<Tensors, Consumer<Ops>> firstOf(Shape shape) {
         return t -> {
-            LocalModel model = new Weights(t, shape).model();
+            LocalWeights model = new Weights(t, shape).model();
             int batch = shape.batch();
             int all = shape.patch() * batch;
             Tensor slices = t.random(all, shape.dim());
@@ -350,15 +350,15 @@ class LocalDecodeKernelsTest {
     }
 
     /** Tensors that nobody has allocated. */
-    private static LocalModel planned(Shape shape) {
+    private static LocalWeights planned(Shape shape) {
         MemoryPlan plan = new MemoryPlan();
         ToTensor of = sizes -> plan.tensor(MemoryPlan.Category.PARAMETERS, "w", DType.BF16, sizes);
         long dim = shape.dim();
         long width = (long) shape.heads() * shape.headSize();
-        var layer = new LocalModel.Layer(of.sizes(dim), of.sizes(dim), of.sizes(width + 2 * shape.headSize(), dim),
+        var layer = new LocalWeights.Layer(of.sizes(dim), of.sizes(dim), of.sizes(width + 2 * shape.headSize(), dim),
                 of.sizes(dim, width), of.sizes(dim), of.sizes(dim), of.sizes(4 * dim, dim), of.sizes(4 * dim),
                 of.sizes(dim, 4 * dim), of.sizes(dim));
-        return new LocalModel(of.sizes(shape.vocabulary(), dim), Collections.nCopies(shape.layers(), layer),
+        return new LocalWeights(of.sizes(shape.vocabulary(), dim), Collections.nCopies(shape.layers(), layer),
                 of.sizes(shape.vocabulary(), dim), of.sizes(shape.vocabulary()), shape.heads(), shape.bias());
     }
 
@@ -369,7 +369,7 @@ class LocalDecodeKernelsTest {
     private static boolean fits(CudaBackend backend, Shape shape) {
         boolean[] result = new boolean[1];
         KernelComparison.run(DType.BF16, t -> {
-            LocalModel model = new Weights(t, shape).model();
+            LocalWeights model = new Weights(t, shape).model();
             result[0] = backend.decodesPatches(model, shape.batch(), shape.patch());
             return ops -> { };
         });

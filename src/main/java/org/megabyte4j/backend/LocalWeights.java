@@ -14,7 +14,7 @@ import org.megabyte4j.tensor.Tensor;
  * @param heads      query heads
  * @param bias       of the attention
  */
-public record LocalModel(Tensor table, List<Layer> layers, Tensor headWeight, Tensor headBias, int heads,
+public record LocalWeights(Tensor table, List<Layer> layers, Tensor headWeight, Tensor headBias, int heads,
         AttentionBias bias) {
     /**
      * A layer: attention, then feed-forward, each with LayerNorm before and the residual connection around it.
@@ -28,7 +28,7 @@ public record LocalModel(Tensor table, List<Layer> layers, Tensor headWeight, Te
             Tensor feedForwardNormWeight, Tensor feedForwardNormBias, Tensor expand, Tensor expandBias,
             Tensor contract, Tensor contractBias) { }
 
-    public LocalModel {
+    public LocalWeights {
         layers = List.copyOf(layers);
     }
 
