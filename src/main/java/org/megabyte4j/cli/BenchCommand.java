@@ -28,7 +28,6 @@ import org.megabyte4j.model.Presets;
 import org.megabyte4j.model.Recomputation;
 import org.megabyte4j.model.Variant;
 import org.megabyte4j.tensor.DType;
-import org.megabyte4j.train.OptimizerOptions;
 import org.megabyte4j.train.Schedule;
 import org.megabyte4j.train.StepAccount;
 import org.megabyte4j.train.TrainOptions;
@@ -84,6 +83,10 @@ public final class BenchCommand implements Callable<Integer> {
             + " model's own, for presets megabyte_in_action.")
     private Variant variant;
 
+    @Option(names = "--patch-size", paramLabel = "P", description = "Bytes in a patch, of a global model as wide as the"
+            + " model's own; default is the model's own.")
+    private Integer patchSize;
+
     @Option(names = "--batch", paramLabel = "B", defaultValue = "1",
             description = "Sequences in a training step, or side by side in a generation; default ${DEFAULT-VALUE}.")
     private int batch;
@@ -114,6 +117,9 @@ public final class BenchCommand implements Callable<Integer> {
 
     @Option(names = "--json", description = "Print one line of JSON with every time.")
     private boolean json;
+
+    @Mixin
+    private OptimizerArguments optimizer;
 
     @Mixin
     private RooflineOptions roofline;
@@ -171,14 +177,14 @@ public final class BenchCommand implements Callable<Integer> {
                 .put("java", Runtime.version().toString())
                 .put("mode", roofline.areAskedFor() ? "roofline" : mode.toString())
                 .put("model", model.config == null ? model.preset : model.config.getFileName().toString())
-                .put("variant", parameters.config().variant().id())
+                .put("variant", parameters.config().variant().id()).put("patch_size", parameters.config().patchSize())
                 .put("parameters", parameters.layout().parameterCount()).put("device", backend.name())
                 .put("device_description", backend.description()).put("dtype", parameters.dtype().label())
                 .put("threads", device.threads()).put("warmup", warmup);
     }
 
     private TrainOptions options() {
-        return new TrainOptions(batch, length, 1, clip, OptimizerOptions.adamW(), Schedule.constant(1e-4),
+        return new TrainOptions(batch, length, 1, clip, optimizer.options(null), Schedule.constant(1e-4),
                 recomputation.options(Recomputation.NONE));
     }
 
@@ -248,6 +254,7 @@ public final class BenchCommand implements Callable<Integer> {
     private MegabyteConfig config() throws IOException {
         MegabyteConfig config = model.config == null ? Presets.named(model.preset)
                 : ConfigJson.read(Files.readString(model.config), model.config.toString());
+        config = patchSize == null ? config : config.withPatchSize(patchSize);
         return variant == null ? config : config.withVariant(variant);
     }
 
@@ -310,6 +317,7 @@ public final class BenchCommand implements Callable<Integer> {
         long flops = modelFlops(parameters);
         Recomputation recomputed = options().recomputation();
         report.put("batch", batch).put("seq_len", length).put("clip", clip)
+                .put("optimizer", options().optimizer().kind().toString())
                 .put("recompute", recomputed.stacks().toString())
                 .put("keep_attention", recomputed.keepAttention()).put("planned_bytes", planned)
                 .set("step_ms", array(times));
