@@ -84,7 +84,7 @@ class PatchDecoder:
         c = model.config
         self.model = model
         device = model.to_logits.weight.device
-        patches = -(-capacity // c.P) + 1
+        patches = 8 * (capacity // c.P // 8 + 1)  # masks with rows of 16 bytes are taken as they are
         self.patches = torch.arange(patches, device=device)
         # A tensor of its own for each position, so that all are aligned alike.
         self.positions = [torch.full((1,), i, device=device) for i in range(c.P)]

@@ -21,25 +21,13 @@ from pathlib import Path
 try:
     import torch
 
-    import pytorch_ways
-    from pytorch_model import IN_ACTION, MEGABYTE, PRESETS, Config
-    from pytorch_timed_generation import time_generation
-    from pytorch_training import choose, time_training
     import pytorch_timed_generation
     import pytorch_training
+    import pytorch_ways
+    from pytorch_model import IN_ACTION, MEGABYTE, PRESETS, Config
 except ImportError as missing:
     sys.exit(f"{missing}: install what the peer needs with `python3 -m venv peer && "
              "peer/bin/pip install torch numpy safetensors` and run it with peer/bin/python")
-
-
-def device_memory(args: argparse.Namespace) -> dict:
-    """What is taken of the GPU; PyTorch gives nothing back by itself, so this is the peak of what was timed. Measured as
-    megabyte4j does."""
-    if args.device != "cuda":
-        return {}
-    free, total = torch.cuda.mem_get_info()
-    return {"device_description": torch.cuda.get_device_name(), "device_memory_mib": round((total - free) / 2**20, 3),
-            "device_memory_share": round(1 - free / total, 3)}
 
 
 def peak_rss_mib() -> float | None:
@@ -110,15 +98,16 @@ def measured(args: argparse.Namespace) -> dict:
         rate = "kb_per_s" if args.mode == "train" else "bytes_per_s"
         return pytorch_ways.best(program, args.ways or list(known_ways(args)), args.limit, rate, args.mode == "train")
     if args.way == "choose":
-        return choose(args, config, args.limit)
-    result = time_training(args, config) if args.mode == "train" else time_generation(args, config)
+        return pytorch_training.choose(args, config, args.limit)
+    time = pytorch_training.time_training if args.mode == "train" else pytorch_timed_generation.time_generation
+    result = time(args, config)
     return {
         "implementation": "pytorch", "version": torch.__version__, "mode": args.mode,
         "model": str(args.config.name if args.config else args.preset), "variant": config.variant,
         "patch_size": config.P, "device": args.device, "dtype": args.dtype, "compiled": args.way != "eager",
         "way": args.way, "global_attention": args.global_attention, "local_attention": args.local_attention,
         "one_hot": args.one_hot, "threads": torch.get_num_threads(), "warmup": args.warmup,
-        **result, **device_memory(args), "peak_rss_mib": peak_rss_mib(),
+        **result, "peak_rss_mib": peak_rss_mib(),
     }
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 import time
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from pytorch_generation import PatchDecoder, generate, generate_cached
 from pytorch_model import MEGABYTE, Config, Megabyte
-from pytorch_training import captured
+from pytorch_training import captured, device_memory
 
 # A patch as one CUDA graph: layers by torch.compile with attention as sums or by scaled_dot_product_attention, or eager.
 WAYS = ("graph", "layers", "layers-sums")
@@ -32,16 +33,15 @@ def time_generation(args: argparse.Namespace, config: Config) -> dict:
     random = torch.Generator().manual_seed(1)
     prompt = torch.randint(0, min(256, config.V), (args.batch, args.context), generator=random).to(args.device)
     if args.way == "eager":
-        run = lambda count: by_bytes(args, model, prompt, length, count)
+        run = partial(by_bytes, args, model, prompt, length)
     else:
-        patches = ByPatches(args, model, prompt, length)
-        run = patches.run
+        run = ByPatches(args, model, prompt, length).run
     run(args.warmup)
     first, *others = run(1 + args.new_bytes)
     return {
         "batch": args.batch, "context": args.context, "alignment": args.alignment, "cache": args.cache,
         "first_byte_ms": round(first, 3), "byte_ms": [round(time, 3) for time in others],
-        "bytes_per_s": round(1e3 * args.batch * len(others) / sum(others), 3),
+        "bytes_per_s": round(1e3 * args.batch * len(others) / sum(others), 3), **device_memory(args),
     }
 
 

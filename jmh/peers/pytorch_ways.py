@@ -9,7 +9,7 @@ import sys
 import time
 
 LEAST_S = 20  # below that, no way is begun
-CHOICE_SHARE = 0.25  # of the time, for choosing how to attend
+CHOICE_SHARE = 0.3  # of the time, for choosing how to attend
 
 
 def report_of(command: list[str], limit: float) -> tuple[dict | None, str]:
@@ -36,7 +36,7 @@ def best(program: list[str], ways: list[str], limit: float, rate: str, choosing:
     options: list[str] = []
     if choosing:
         report, problem = report_of([*program, "--way", "choose", "--limit", str(CHOICE_SHARE * limit)],
-                                    2 * CHOICE_SHARE * limit)
+                                    1.5 * CHOICE_SHARE * limit)
         chosen = report or {"problem": problem}
         if report:
             options = ["--global-attention", report["global_attention"], "--local-attention", report["local_attention"],
