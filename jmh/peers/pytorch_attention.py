@@ -96,19 +96,6 @@ def sums(q: Tensor, k: Tensor, v: Tensor, bias: Tensor) -> Tensor:
     return (weights[..., None] * v[:, None, :, None]).sum(2)
 
 
-def causal(q: Tensor, k: Tensor, v: Tensor, _nothing: None) -> Tensor:
-    """The causal mask alone, which every kernel knows: no matrix of biases is read, half the work is left out."""
-    count = q.shape[2]
-    out = F.scaled_dot_product_attention(q.transpose(1, 2), k[:, None].expand(-1, count, -1, -1),
-                                         v[:, None].expand(-1, count, -1, -1), is_causal=True)
-    return out.transpose(1, 2)
-
-
-def only_without_alibi(shape: Shape, _device: torch.device, _dtype: torch.dtype) -> None:
-    if shape.alibi:
-        raise ValueError("attention that is only causal has no place for ALiBi; use columns")
-
-
 class Columns(NamedTuple):
     """Of queries [heads, 8] and of keys [end, 8]: their products are the ALiBi bias times the root of the head size."""
 
@@ -116,11 +103,11 @@ class Columns(NamedTuple):
     of_keys: Tensor
 
 
-def columns_of(shape: Shape, device: torch.device, dtype: torch.dtype) -> Columns:
+def columns_of(shape: Shape, device: torch.device, dtype: torch.dtype) -> Columns | None:
     """softmax(s + m_h (k - q)) = softmax(s + m_h k): the bias is a product of head and key, so it fits into further
     columns of both. A slope in bf16 is the sum of three numbers, a position below 65,536 of two."""
     if not shape.alibi:
-        raise ValueError("further columns are for ALiBi; use causal")
+        return None
     rest = slopes(shape.heads, device) * shape.size ** 0.5
     parts = []
     for _ in range(3):
@@ -134,13 +121,16 @@ def columns_of(shape: Shape, device: torch.device, dtype: torch.dtype) -> Column
                    torch.stack([position - low] * 3 + [low] * 3 + [nothing] * 2, -1).to(dtype))
 
 
-def columns(q: Tensor, k: Tensor, v: Tensor, extra: Columns) -> Tensor:
-    """ALiBi with the causal mask alone; see columns_of."""
+def causal(q: Tensor, k: Tensor, v: Tensor, extra: Columns | None) -> Tensor:
+    """The causal mask alone, which every kernel knows: no matrix of biases is read, half the work is left out. ALiBi is
+    in further columns, see columns_of."""
     batch, n, count, size = q.shape
-    q = torch.cat([q, extra.of_queries.to(q.dtype).expand(batch, n, -1, -1)], -1).transpose(1, 2)
-    k = torch.cat([k, extra.of_keys.to(k.dtype).expand(batch, -1, -1)], -1)[:, None].expand(-1, count, -1, -1)
-    v = F.pad(v, (0, extra.of_keys.shape[-1]))[:, None].expand(-1, count, -1, -1)
-    out = F.scaled_dot_product_attention(q, k, v, is_causal=True, scale=size ** -0.5)
+    if extra is not None:
+        q = torch.cat([q, extra.of_queries.to(q.dtype).expand(batch, n, -1, -1)], -1)
+        k = torch.cat([k, extra.of_keys.to(k.dtype).expand(batch, -1, -1)], -1)
+        v = F.pad(v, (0, extra.of_keys.shape[-1]))
+    out = F.scaled_dot_product_attention(q.transpose(1, 2), k[:, None].expand(-1, count, -1, -1),
+                                         v[:, None].expand(-1, count, -1, -1), is_causal=True, scale=size ** -0.5)
     return out[..., :size].transpose(1, 2)
 
 
@@ -171,8 +161,7 @@ FORMS = {
     "rows": Way(biases_of_rows, rows),
     "heads": Way(biases_of_heads, heads),
     "sums": Way(biases, sums),
-    "causal": Way(only_without_alibi, causal, caches=False),
-    "columns": Way(columns_of, columns, caches=False),
+    "causal": Way(columns_of, causal, caches=False),
     "flex": Way(flex_of, flex, caches=False),
 }
 
@@ -194,10 +183,9 @@ def named(name: str) -> Way:
     return way._replace(attend=attend)
 
 
-def candidates(alibi: bool, short: bool) -> list[str]:
+def candidates(short: bool) -> list[str]:
     """What is worth timing for a stack that torch.compile compiles, the likeliest first."""
     masked = ["rows:efficient", "rows:cudnn", "heads:cudnn", "heads:efficient"]
     if short:
         return ["sums", "products", *masked, "rows:math"]
-    form = "columns" if alibi else "causal"
-    return [f"{form}:flash", f"{form}:cudnn", "flex", *masked, "products", "rows:math"]
+    return ["causal:flash", "causal:cudnn", "flex", *masked, "products", "rows:math"]

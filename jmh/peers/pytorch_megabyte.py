@@ -55,8 +55,8 @@ def arguments() -> argparse.ArgumentParser:
                         help="bytes in a patch, of a global model as wide as the model's own")
     parser.add_argument("--dtype", choices=("float32", "bf16"), default="float32", help="in what it computes")
     parser.add_argument("--weights", choices=("float32", "bf16"), default="bf16",
-                        help="with --dtype bf16 in training: bf16 throughout (default), as the original project does, or "
-                             "float32 weights and optimiser state and autocast, as megabyte4j does")
+                        help="with --dtype bf16 in training: bf16 throughout (default), as the original project does, "
+                             "or float32 weights and optimiser state and autocast, as megabyte4j does")
     fast = parser.add_argument_group("speed")
     fast.add_argument("--compiled", action="store_true",
                       help="the best of several ways with torch.compile (max-autotune) and CUDA graphs")
@@ -64,8 +64,8 @@ def arguments() -> argparse.ArgumentParser:
                       f"generation: {', '.join(pytorch_timed_generation.WAYS)}; default all")
     fast.add_argument("--limit", type=float, default=600, metavar="S", help="seconds for all of them; default 600")
     fast.add_argument("--way", default="eager", help="run this one way; choose: time ways to attend, for --compiled")
-    fast.add_argument("--global-attention", metavar="WAY", help="see pytorch_attention.py; default products on the CPU, "
-                                                                "rows (scaled_dot_product_attention) on a GPU")
+    fast.add_argument("--global-attention", metavar="WAY", help="see pytorch_attention.py; default products on the "
+                      "CPU, rows (scaled_dot_product_attention) on a GPU")
     fast.add_argument("--local-attention", metavar="WAY", help="likewise")
     fast.add_argument("--one-hot", action=argparse.BooleanOptionalAction, default=False,
                       help="embeddings as products with rows of one 1 each")

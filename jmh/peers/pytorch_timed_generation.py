@@ -13,7 +13,7 @@ from pytorch_generation import PatchDecoder, generate, generate_cached
 from pytorch_model import MEGABYTE, Config, Megabyte
 from pytorch_training import captured, device_memory
 
-# A patch as one CUDA graph: layers by torch.compile with attention as sums or by scaled_dot_product_attention, or eager.
+# A patch as one CUDA graph: eager, or layers compiled, with attention by scaled_dot_product_attention or as sums.
 WAYS = ("graph", "layers", "layers-sums")
 
 

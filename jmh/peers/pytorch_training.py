@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from pytorch_attention import candidates, named
-from pytorch_model import IN_ACTION, MEGABYTE, Config, Megabyte, Transformer, layer, training_flops
+from pytorch_model import MEGABYTE, Config, Megabyte, Transformer, layer, training_flops
 
 # How a step is made fast, the one that is ready soonest first:
 #   layers    each layer compiled by itself, all of one stack by the same code; the whole step is one CUDA graph
@@ -150,8 +150,8 @@ def time_training(args: argparse.Namespace, config: Config) -> dict:
 
 
 def device_memory(args: argparse.Namespace) -> dict:
-    """What is taken of the GPU; PyTorch gives nothing back by itself, so this is the peak of what was timed. Measured as
-    megabyte4j does, while everything is still there."""
+    """What is taken of the GPU, while everything is still there; PyTorch gives nothing back by itself, so this is the
+    peak of what was timed. Measured as megabyte4j does."""
     if args.device != "cuda":
         return {}
     free, total = torch.cuda.mem_get_info()
@@ -229,10 +229,9 @@ def choose(args: argparse.Namespace, config: Config, limit: float) -> dict:
         return forward_and_backward(lambda weight: rows_of(weight, ids), table)
 
     patches = args.seq_len // config.P
-    alibi = config.variant == IN_ACTION
     one_hot = try_each("embeddings", ["lookup", "products"], lookup, "lookup", 0.6) == "products"
-    of_global = try_each("global_attention", candidates(alibi, short=False),
+    of_global = try_each("global_attention", candidates(short=False),
                          attention(model.g_transformer, args.batch, patches), "rows", 0.6)
-    of_local = try_each("local_attention", candidates(alibi, short=True),
+    of_local = try_each("local_attention", candidates(short=True),
                         attention(model.l_transformer, args.batch * patches, config.P), "products", 1)
     return {"global_attention": of_global, "local_attention": of_local, "one_hot": one_hot, "microseconds": times}

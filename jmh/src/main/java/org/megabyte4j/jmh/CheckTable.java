@@ -134,6 +134,7 @@ public final class CheckTable {
             trainingRow(work, "megabyte4j", ours, ours);
             trainingRow(work, "PyTorch, eager", report("peer-" + work), ours);
             trainingRow(work, "PyTorch, compiled", report("peer-" + work + "-compiled"), ours);
+            trainingRow(work, "PyTorch, compiled, float32 weights", report("peer-" + work + "-autocast"), ours);
         }
     }
 
@@ -190,7 +191,8 @@ public final class CheckTable {
 
     private void roofline() throws IOException {
         for (String phase : cases("roofline-")) {
-            text.append("\n## A training step, operation by operation\n\n").append(RooflineTable.markdown(report(phase)));
+            text.append("\n## A training step, operation by operation\n\n")
+                    .append(RooflineTable.markdown(report(phase)));
         }
     }
 

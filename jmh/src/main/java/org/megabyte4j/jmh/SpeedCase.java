@@ -86,7 +86,7 @@ final class SpeedCase {
         return List.copyOf(cases.values());
     }
 
-    /** The reports of a file by the names of phases that {@code run-checks.sh} gives them; missing where there is none. */
+    /** The reports of a file by the names of the phases of {@code run-checks.sh}; missing where there is none. */
     static Function<String, JsonNode> reports(Path file) throws IOException {
         Map<String, JsonNode> found = new HashMap<>();
         for (JsonNode line : lines(file)) {

@@ -67,7 +67,8 @@ final class Targets {
         atMost("training, Adafactor's step time over AdamW's", 1.1,
                 quotient(figure("train-adafactor", "median_ms"), figure("train-bf16", "median_ms")));
         for (String shape : new String[] {"p4", "p16", "130m", "t8192"}) {
-            atLeast("training, " + shape + ", over compiled PyTorch", 1.15, over("train-" + shape, "kb_per_s", "-compiled"));
+            atLeast("training, " + shape + ", over compiled PyTorch", 1.15,
+                    over("train-" + shape, "kb_per_s", "-compiled"));
         }
         atLeast("training, paper, share of the peak (MFU)", 0.45, figure("train-paper", "mfu"));
         JsonNode roofline = reports.apply("roofline-bf16");
@@ -131,6 +132,7 @@ final class Targets {
     }
 
     private static OptionalDouble number(JsonNode report, String field) {
-        return report.path(field).isNumber() ? OptionalDouble.of(report.path(field).asDouble()) : OptionalDouble.empty();
+        JsonNode value = report.path(field);
+        return value.isNumber() ? OptionalDouble.of(value.asDouble()) : OptionalDouble.empty();
     }
 }
