@@ -9,8 +9,8 @@
 # others. Everything lands in the folder of --out: JSON, logs, and table.md, which says it all in one page. What other
 # phases left there before is kept and told again, so the sets can share a folder. The exit status is 1 if a phase
 # failed.
-# --device simulated runs small versions of the phases on the simulated device, whose folder MEGABYTE4J_SIMULATOR names;
-# that tests this script and measures nothing.
+# --device simulated runs small versions of the phases on the simulated device, whose folder MEGABYTE4J_SIMULATOR names,
+# and PyTorch, not compiled, on the CPU; that tests this script and measures nothing.
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
 device=cuda
@@ -249,17 +249,17 @@ roofline_phase() {
 
 # Name, seconds, then options of PyTorch's side.
 peer_phase() {
+    usable="torch.cuda.is_available()" where=cuda
     if [ "$device" = simulated ]; then
-        note "$1" skipped 0 "PyTorch does not know the simulated device"
-        return
+        usable=True where=cpu
     fi
-    if ! "$python" -c 'import sys, torch; sys.exit(not torch.cuda.is_available())' 2> "$out/logs/$1.log"; then
+    if ! "$python" -c "import sys, torch; sys.exit(not $usable)" 2> "$out/logs/$1.log"; then
         note "$1" skipped 0 "$python has no PyTorch that sees a GPU; name one that has with --python"
         return
     fi
     name=$1 limit=$2
     shift 2
-    phase "$name" "$limit" "$python" "$here/peers/pytorch_megabyte.py" --device cuda "$@"
+    phase "$name" "$limit" "$python" "$here/peers/pytorch_megabyte.py" --device "$where" "$@"
 }
 
 # Kernels under compute-sanitizer: a small choice, which takes each of them once; the rest would take hours.
@@ -291,6 +291,10 @@ peer_case() {
         generate-*) limit=60 extra="--cache" ;;
         *) limit=60 extra= ;;
     esac
+    if [ "$device" = simulated ]; then
+        # Compilation would take minutes.
+        extra=$(echo "$extra" | sed 's/--ways layers//; s/--compiled/--compiled --ways eager/')
+    fi
     case=${case%-autocast}
     options=$(work "${case%-compiled}") || {
         note "$1" skipped 0 "there is no such phase; see --list"

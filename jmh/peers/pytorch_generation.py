@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pytorch_attention import slopes
-from pytorch_model import IN_ACTION, Attention, Megabyte
+from pytorch_model import IN_ACTION, Attention, Megabyte, Transformer
 
 
 @torch.inference_mode()
@@ -56,13 +56,13 @@ def generate_cached(model: Megabyte, ids: Tensor, capacity: int) -> Iterator[tup
             local = model.global_model(ids[:, -c.P:], global_caches, patch)[:, 0]
 
 
-def step_of_layer(attention: Attention, feed_forward: nn.Module, x: Tensor, cache: Tensor, position: Tensor,
-                  bias: Tensor, as_sums: bool) -> Tensor:
+def step_of_layer(attention: Attention, feed_forward: nn.Module, to_qkv: Tensor, x: Tensor, cache: Tensor,
+                  position: Tensor, bias: Tensor, as_sums: bool) -> Tensor:
     """One position of each sequence through a layer. x [B, dim], cache [B, capacity, 2 * head size], position [1],
     bias [heads, capacity] with -inf at positions that are not there yet. Shapes do not depend on the position."""
-    normed = attention.norm(x)
-    q = attention.to_q(normed).view(len(x), attention.heads, -1)
-    cache.index_copy_(1, position, attention.to_kv(normed)[:, None])
+    q, kv = F.linear(attention.norm(x), to_qkv).split([x.shape[1], cache.shape[2]], dim=-1)
+    q = q.view(len(x), attention.heads, -1)
+    cache.index_copy_(1, position, kv[:, None])
     k, v = cache.chunk(2, dim=-1)
     if as_sums:
         scores = (q[:, :, None] * k[:, None]).sum(-1, dtype=torch.float32) * q.shape[-1] ** -0.5
@@ -73,6 +73,12 @@ def step_of_layer(attention: Attention, feed_forward: nn.Module, x: Tensor, cach
         out = F.scaled_dot_product_attention(q[:, None], k[:, None], v[:, None], attn_mask=mask)
     x = x + attention.to_out(out.reshape(x.shape))
     return x + feed_forward(x)
+
+
+def layers_of(transformer: Transformer, caches: list[Tensor]) -> list[tuple[Attention, nn.Module, Tensor, Tensor]]:
+    """What a step through each layer needs; queries, keys and values come of one product."""
+    return [(attention, feed_forward, torch.cat([attention.to_q.weight, attention.to_kv.weight]), cache)
+            for (attention, feed_forward), cache in zip(transformer.layers, caches)]
 
 
 class PatchDecoder:
@@ -90,6 +96,8 @@ class PatchDecoder:
         self.positions = [torch.full((1,), i, device=device) for i in range(c.P)]
         self.global_caches = model.g_transformer.new_caches(batch, patches)
         self.local_caches = model.l_transformer.new_caches(batch, c.P)
+        self.global_layers = layers_of(model.g_transformer, self.global_caches)
+        self.local_layers = layers_of(model.l_transformer, self.local_caches)
         self.local_biases = [self.bias(model.l_transformer, torch.arange(c.P, device=device), i)
                              for i in self.positions]
         self.ids = torch.full((batch, c.P), c.pad_id, device=device)  # of the patch before, then of the new one
@@ -103,7 +111,7 @@ class PatchDecoder:
         self.begin, self.start, self.choose = compile_(self._begin), compile_(self._start), compile_(self._choose)
 
     @staticmethod
-    def bias(transformer: nn.Module, positions: Tensor, position: Tensor) -> Tensor:
+    def bias(transformer: Transformer, positions: Tensor, position: Tensor) -> Tensor:
         """[heads, positions]: what is added to the scores of a query at `position`."""
         distance = (positions - position).float()
         slope = slopes(transformer.heads, positions.device) if transformer.alibi else distance.new_zeros(
@@ -133,14 +141,14 @@ class PatchDecoder:
     def one_patch(self, keep_logits: bool = False) -> None:
         m, c = self.model, self.model.config
         x, bias = self.begin()
-        for (attention, feed_forward), cache in zip(m.g_transformer.layers, self.global_caches):
-            x = self.global_step(attention, feed_forward, x, cache, self.patch, bias)
+        for attention, feed_forward, to_qkv, cache in self.global_layers:
+            x = self.global_step(attention, feed_forward, to_qkv, x, cache, self.patch, bias)
         local = m.gl_linear(x)  # [B, P, D_L]
         before = self.ids[:, -1].clone() if c.variant == IN_ACTION else torch.full_like(self.ids[:, -1], c.pad_id)
         for i, position in enumerate(self.positions):
             x = self.start(local[:, i], before)
-            for (attention, feed_forward), cache in zip(m.l_transformer.layers, self.local_caches):
-                x = self.local_step(attention, feed_forward, x, cache, position, self.local_biases[i])
+            for attention, feed_forward, to_qkv, cache in self.local_layers:
+                x = self.local_step(attention, feed_forward, to_qkv, x, cache, position, self.local_biases[i])
             logits, before = self.choose(x, position)
             self.ids[:, i] = before
             if keep_logits:

@@ -96,7 +96,9 @@ def measured(args: argparse.Namespace) -> dict:
     if args.compiled:
         program = [sys.executable, __file__, *(word for word in sys.argv[1:] if word != "--compiled")]
         rate = "kb_per_s" if args.mode == "train" else "bytes_per_s"
-        return pytorch_ways.best(program, args.ways or list(known_ways(args)), args.limit, rate, args.mode == "train")
+        ways = args.ways or list(known_ways(args))
+        choosing = args.mode == "train" and ways != ["eager"]
+        return pytorch_ways.best(program, ways, args.limit, rate, choosing)
     if args.way == "choose":
         return pytorch_training.choose(args, config, args.limit)
     time = pytorch_training.time_training if args.mode == "train" else pytorch_timed_generation.time_generation

@@ -79,6 +79,7 @@ class Step:
         self.optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, betas=(0.9, 0.95), weight_decay=0.1, fused=True,
                                            capturable=args.device == "cuda")
         self.ids = torch.zeros((args.batch, args.seq_len), dtype=torch.long, device=args.device)
+        self.staged = torch.zeros(self.ids.shape, dtype=torch.long, pin_memory=args.device == "cuda")
         self.loss = torch.zeros((), device=args.device)
         self.forward = self.loss_of
         self.run: Callable[[], object] = self.all_of_it
@@ -109,7 +110,8 @@ class Step:
 
     def __call__(self, ids: Tensor) -> float:
         """ids on the host; waits for the loss, and so for nearly all of the step."""
-        self.ids.copy_(ids)
+        self.staged.copy_(ids)
+        self.ids.copy_(self.staged, non_blocking=True)
         self.run()
         return self.loss.item()
 
