@@ -92,7 +92,6 @@ struct GeluBackward {
 
     template <int N>
     __device__ __forceinline__ void apply(long long at, int) const {
-        constexpr float INVERSE_SQRT_TWO_PI = 0.3989422804f;
         float x[N];
         float gradient[N];
         load_floats(preActivation + at, x);
@@ -100,7 +99,7 @@ struct GeluBackward {
 #pragma unroll
         for (int k = 0; k < N; k++) {
             Normal value = normal(x[k]);
-            gradient[k] *= __fmaf_rn(x[k] * INVERSE_SQRT_TWO_PI, value.bell, value.distribution);
+            gradient[k] *= gelu_derivative(x[k], value);
             x[k] *= value.distribution;
         }
         store_floats(dX + at, gradient);

@@ -16,7 +16,7 @@
 //         8 dim) + 2 V dim. On the chip, for each row and byte, 2 layers ((heads + 2) h + 6 dim) to each other block.
 // FLOPs:  2 per weight and row: far below any limit. Time goes to barriers and to the cache: docs/kernels.md.
 // Numerics: products bf16 with float32 sums, the inputs' parts added up in order; LayerNorm and attention float32;
-//         probabilities stay float32. The order of sums depends on the shapes and the cluster's size.
+//         probabilities stay float32. The order of sums depends on the model alone.
 // Source: MEGABYTE sec. 2.2 (arXiv 2305.07185); thread block clusters, PTX ISA.
 
 #include "common/platform.cuh"

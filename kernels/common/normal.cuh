@@ -26,3 +26,9 @@ __device__ __forceinline__ Normal normal(float x) {
     result.distribution = x > 0 ? 1 - tail : tail;
     return result;
 }
+
+// gelu'(x)
+__device__ __forceinline__ float gelu_derivative(float x, const Normal& value) {
+    constexpr float INVERSE_SQRT_TWO_PI = 0.3989422804f;
+    return __fmaf_rn(x * INVERSE_SQRT_TWO_PI, value.bell, value.distribution);
+}

@@ -44,3 +44,14 @@ __device__ __forceinline__ int thread_index_again() {
     return static_cast<int>(threadIdx.x);
 #endif
 }
+
+// The same for blockIdx.x.
+__device__ __forceinline__ int block_index_again() {
+#ifdef __CUDACC__
+    int block;
+    asm volatile("mov.u32 %0, %%ctaid.x;" : "=r"(block));
+    return block;
+#else
+    return static_cast<int>(blockIdx.x);
+#endif
+}

@@ -10,6 +10,7 @@ namespace local_decode {
 constexpr int THREADS = 512;
 constexpr int WARPS_OF_BLOCK = THREADS / WARP;
 constexpr int TILE = 16;          // outputs of a product that a warp computes at a time
+constexpr int LARGEST_CLUSTER = 16;
 constexpr int MOST_ROWS = 8;      // sequences of a cluster: the columns of an mma
 constexpr int MOST_POSITIONS = 32;
 constexpr int PARTIAL_STRIDE = 20;   // 4 lanes of a quad write rows apart, 8 quads columns: no bank twice

@@ -26,7 +26,8 @@ __device__ __forceinline__ Chunk stream_chunk(const bf16* from) {
 #endif
 }
 
-// How a product is divided: the same in every block, so that barriers agree.
+// How a product is divided: the same in every block, so that barriers agree. The sum over the inputs is divided as the
+// shape says and not the cluster, so that a sequence's logits have the same bits in every batch and on every GPU.
 struct Matrix {
     const bf16* weight;   // [outputs, inputs]
     int outputs;
@@ -36,9 +37,11 @@ struct Matrix {
 
     __device__ __forceinline__ Matrix(const bf16* weight, int outputs, int inputs, int cluster)
         : weight(weight), outputs(outputs), inputs(inputs) {
-        tiles = ((outputs + TILE - 1) / TILE + cluster - 1) / cluster;
+        int all = (outputs + TILE - 1) / TILE;
+        tiles = (all + cluster - 1) / cluster;
+        int fewest = (all + LARGEST_CLUSTER - 1) / LARGEST_CLUSTER;
         halvings = 0;
-        while (tiles << halvings <= WARPS_OF_BLOCK / 2 && 2 << halvings <= inputs / CHUNKED) halvings++;
+        while (fewest << halvings <= WARPS_OF_BLOCK / 2 && 2 << halvings <= inputs / CHUNKED) halvings++;
     }
 
     // Warps that share a sum.

@@ -104,14 +104,22 @@ private:
 
 }  // namespace
 
+// Kept when they are done: a thread with stacks for all of a block's threads is dear.
 void run_members(unsigned size, void (*body)(void* context, unsigned rank), void* context) {
-    static __thread Members* members;
-    if (size > 1 && members == nullptr) members = new Members();    // never destroyed: its threads run on
-    if (size == 1) {
-        body(context, 0);
-    } else {
-        members->run(size, body, context);
+    static std::mutex lock;
+    static auto* idle = new std::vector<Members*>();
+    Members* members = nullptr;
+    {
+        std::lock_guard<std::mutex> guard(lock);
+        if (!idle->empty()) {
+            members = idle->back();
+            idle->pop_back();
+        }
     }
+    if (members == nullptr) members = new Members();
+    members->run(size, body, context);
+    std::lock_guard<std::mutex> guard(lock);
+    idle->push_back(members);
 }
 
 }  // namespace emulation

@@ -1,5 +1,6 @@
 // Kernels by name, and grids: blocks spread over a few operating-system threads.
 
+#include <algorithm>
 #include <atomic>
 #include <condition_variable>
 #include <cstdio>
@@ -172,6 +173,8 @@ Outcome run(const Kernel& kernel, const LaunchShape& shape, void* const* argumen
               clusters == 0 ? 0 : Random(schedule.seed).next() % clusters};
     auto threads = static_cast<uint64_t>(configured_threads());
     if (threads > clusters) threads = clusters;
+    // Not many more stacks at a time than the largest cluster needs: a process may have only so many mappings.
+    if (shape.cluster > 1) threads = std::min<uint64_t>(threads, MOST_BLOCKS_OF_CLUSTER / shape.cluster);
     if (threads > 1) {
         static auto* helpers = new Helpers();    // never destroyed: its threads run until the process ends
         helpers->run(grid, static_cast<int>(threads) - 1);

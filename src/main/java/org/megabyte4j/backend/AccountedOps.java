@@ -102,6 +102,32 @@ public abstract class AccountedOps implements Ops {
     }
 
     @Override
+    public void feedForward(FeedForwardParameters weights, Tensor x, Tensor out, Tensor mean, Tensor rstd) {
+        Cost cost = matrices(weights).plus(Cost.moving(x, out, mean, rstd))
+                .plus(Cost.product(mean.elements(), weights.expand().elements() + weights.contract().elements()));
+        account("feedForward", out, cost, weights.expand(), () -> to.feedForward(weights, x, out, mean, rstd));
+    }
+
+    /** The first product once more, and both the other way round. */
+    @Override
+    public void feedForwardBackward(FeedForwardParameters weights, Tensor x, Tensor mean, Tensor rstd, Tensor d,
+            FeedForwardFactors factors, FeedForwardParameters gradients) {
+        Cost cost = matrices(weights)
+                .plus(Cost.moving(x, mean, rstd, factors.normed(), factors.activated(), factors.dHidden(),
+                        factors.dOut()))
+                .plus(Cost.updating(d, gradients.norm(), gradients.normBias(), gradients.expandBias(),
+                        gradients.contractBias()))
+                .plus(Cost.product(mean.elements(), 2 * weights.expand().elements() + weights.contract().elements()));
+        account("feedForwardBackward", d, cost, weights.expand(),
+                () -> to.feedForwardBackward(weights, x, mean, rstd, d, factors, gradients));
+    }
+
+    private static Cost matrices(FeedForwardParameters weights) {
+        return Cost.moving(weights.norm(), weights.normBias(), weights.expand(), weights.expandBias(),
+                weights.contract(), weights.contractBias());
+    }
+
+    @Override
     public void layerNorm(Tensor x, Tensor weight, Tensor bias, Tensor out, Tensor mean, Tensor rstd) {
         account("layerNorm", out, Cost.moving(x, weight, bias, out, mean, rstd), weight,
                 () -> to.layerNorm(x, weight, bias, out, mean, rstd));
@@ -135,6 +161,31 @@ public abstract class AccountedOps implements Ops {
         account("causalAttentionBackward", dQkv,
                 Cost.moving(qkv, out, logSumExp, dOut, dQkv).plus(Cost.scores(shape, 5)), null,
                 () -> to.causalAttentionBackward(shape, qkv, bias, out, logSumExp, dOut, dQkv));
+    }
+
+    @Override
+    public void selfAttention(AttentionShape shape, AttentionParameters weights, AttentionBias bias, Tensor x,
+            Tensor qkv, Tensor attended, Tensor out, Tensor mean, Tensor rstd) {
+        account("selfAttention", out, layer(shape, weights, 2).plus(Cost.moving(x, qkv, attended, out, mean, rstd)),
+                weights.toQkv(),
+                () -> to.selfAttention(shape, weights, bias, x, qkv, attended, out, mean, rstd));
+    }
+
+    @Override
+    public void selfAttentionBackward(AttentionShape shape, AttentionParameters weights, AttentionBias bias, Tensor x,
+            Tensor qkv, Tensor mean, Tensor rstd, Tensor d, AttentionFactors factors, AttentionParameters gradients) {
+        Cost cost = layer(shape, weights, 5)
+                .plus(Cost.moving(x, qkv, mean, rstd, factors.normed(), factors.dQkv(), factors.dOut()))
+                .plus(Cost.updating(d, gradients.norm(), gradients.normBias()));
+        account("selfAttentionBackward", d, cost, weights.toQkv(),
+                () -> to.selfAttentionBackward(shape, weights, bias, x, qkv, mean, rstd, d, factors, gradients));
+    }
+
+    /** Both projections once, and the attention's products. */
+    private static Cost layer(AttentionShape shape, AttentionParameters weights, int products) {
+        return Cost.moving(weights.norm(), weights.normBias(), weights.toQkv(), weights.toOut())
+                .plus(Cost.product(shape.rows(), weights.toQkv().elements() + weights.toOut().elements()))
+                .plus(Cost.scores(shape, products));
     }
 
     /** How full the cache is lies on the device: the new positions are taken to be the last of a full one. */

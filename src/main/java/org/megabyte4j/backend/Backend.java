@@ -47,6 +47,11 @@ public interface Backend extends AutoCloseable {
         return dtype == DType.F32;
     }
 
+    /** Which layers are computed at once here. */
+    default Fusion fusion() {
+        return Fusion.NONE;
+    }
+
     /**
      * Refuses a type that this device does not compute in.
      *

@@ -88,6 +88,31 @@ public interface Ops {
      */
     void geluBackward(Tensor preActivation, Tensor dActivated, Tensor dX, Tensor activated);
 
+    /**
+     * A feed-forward layer at once, {@code out = x + contract(gelu(expand(norm(x))))}; only where {@link Fusion} says
+     * so. With {@code x} all that backward needs are the statistics.
+     *
+     * @param x    {@code [rows, dim]}
+     * @param out  {@code [rows, dim]}
+     * @param mean F32 {@code [rows]}
+     * @param rstd F32 {@code [rows]}, as {@link #layerNorm} gives them
+     */
+    default void feedForward(FeedForwardParameters weights, Tensor x, Tensor out, Tensor mean, Tensor rstd) {
+        throw new UnsupportedOperationException("feed-forward layers are computed step by step here");
+    }
+
+    /**
+     * Backward of {@link #feedForward}, which computes what is between its matrices again. The gradients of vectors are
+     * added to, those of the matrices are left to the caller: {@code factors} gets what they are products of.
+     *
+     * @param d         {@code [rows, dim]}: the gradient of the result, replaced by that of {@code x}
+     * @param gradients of the parameters, F32
+     */
+    default void feedForwardBackward(FeedForwardParameters weights, Tensor x, Tensor mean, Tensor rstd, Tensor d,
+            FeedForwardFactors factors, FeedForwardParameters gradients) {
+        throw new UnsupportedOperationException("feed-forward layers are computed step by step here");
+    }
+
     // ---- LayerNorm --------------------------------------------------------------------------------------------
 
     /** PyTorch's default epsilon, which the reference uses. */
@@ -130,6 +155,34 @@ public interface Ops {
     /** Backward of {@link #causalAttention}; scores are computed again from {@code logSumExp}. */
     void causalAttentionBackward(AttentionShape shape, Tensor qkv, AttentionBias bias, Tensor out, Tensor logSumExp,
             Tensor dOut, Tensor dQkv);
+
+    /**
+     * An attention layer at once, {@code out = x + toOut(attention(toQkv(norm(x))))}; only where {@link Fusion} says
+     * so.
+     *
+     * @param x        {@code [rows, dim]}
+     * @param qkv      {@code [rows, packedWidth]}, kept for backward; null if there is none
+     * @param attended {@code [rows, heads * headSize]}, the result of {@link #causalAttention}, as {@code qkv}
+     * @param out      {@code [rows, dim]}
+     * @param mean     F32 {@code [rows]}
+     * @param rstd     F32 {@code [rows]}, as {@link #layerNorm} gives them
+     */
+    default void selfAttention(AttentionShape shape, AttentionParameters weights, AttentionBias bias, Tensor x,
+            Tensor qkv, Tensor attended, Tensor out, Tensor mean, Tensor rstd) {
+        throw new UnsupportedOperationException("attention layers are computed step by step here");
+    }
+
+    /**
+     * Backward of {@link #selfAttention}, which computes the probabilities again. The gradients of LayerNorm's vectors
+     * are added to, those of the matrices are left to the caller: {@code factors} gets what they are products of.
+     *
+     * @param d         {@code [rows, dim]}: the gradient of the result, replaced by that of {@code x}
+     * @param gradients of the parameters, F32
+     */
+    default void selfAttentionBackward(AttentionShape shape, AttentionParameters weights, AttentionBias bias, Tensor x,
+            Tensor qkv, Tensor mean, Tensor rstd, Tensor d, AttentionFactors factors, AttentionParameters gradients) {
+        throw new UnsupportedOperationException("attention layers are computed step by step here");
+    }
 
     /**
      * Attention with a cache, for generation: appends the keys and values of {@code length} new positions of each

@@ -142,6 +142,37 @@ public class ShapeChecks implements Ops {
     }
 
     @Override
+    public void feedForward(FeedForwardParameters weights, Tensor x, Tensor out, Tensor mean, Tensor rstd) {
+        DType dtype = compute("the feed-forward layer's x", x);
+        feedForward("the feed-forward layer's ", weights, dtype);
+        normalized(x, weights.norm(), mean, rstd);
+        need("the feed-forward layer's out", out, dtype, x.elements());
+    }
+
+    @Override
+    public void feedForwardBackward(FeedForwardParameters weights, Tensor x, Tensor mean, Tensor rstd, Tensor d,
+            FeedForwardFactors factors, FeedForwardParameters gradients) {
+        feedForward(weights, x, d, mean, rstd);
+        feedForward("the gradient of the feed-forward layer's ", gradients, F32);
+        need("the gradient of the feed-forward layer's norm", gradients.norm(), weights.dim());
+        need("the gradient of the feed-forward layer's hidden bias", gradients.expandBias(), weights.hidden());
+        long hidden = mean.elements() * weights.hidden();
+        need("feedForwardBackward's normed", factors.normed(), x.dtype(), x.elements());
+        need("feedForwardBackward's activated", factors.activated(), x.dtype(), hidden);
+        need("feedForwardBackward's dHidden", factors.dHidden(), x.dtype(), hidden);
+        need("feedForwardBackward's dOut", factors.dOut(), x.dtype(), x.elements());
+    }
+
+    private static void feedForward(String what, FeedForwardParameters of, DType dtype) {
+        need(what + "norm", of.norm(), dtype, of.dim());
+        need(what + "norm's bias", of.normBias(), dtype, of.dim());
+        need(what + "first matrix", of.expand(), dtype, of.hidden() * of.dim());
+        need(what + "hidden bias", of.expandBias(), dtype, of.hidden());
+        need(what + "second matrix", of.contract(), dtype, of.hidden() * of.dim());
+        need(what + "bias", of.contractBias(), dtype, of.dim());
+    }
+
+    @Override
     public void layerNorm(Tensor x, Tensor weight, Tensor bias, Tensor out, Tensor mean, Tensor rstd) {
         DType dtype = compute("layerNorm's x", x);
         normalized(x, weight, mean, rstd);
@@ -192,6 +223,36 @@ public class ShapeChecks implements Ops {
     private void attention(AttentionShape shape, Tensor qkv, Tensor out) {
         need("attention's qkv", qkv, compute("attention's qkv", qkv), shape.rows() * shape.packedWidth());
         need("attention's out", out, qkv.dtype(), shape.rows() * shape.width());
+    }
+
+    @Override
+    public void selfAttention(AttentionShape shape, AttentionParameters weights, AttentionBias bias, Tensor x,
+            Tensor qkv, Tensor attended, Tensor out, Tensor mean, Tensor rstd) {
+        DType dtype = compute("the attention layer's x", x);
+        need("the attention layer's x", x, shape.rows() * weights.dim());
+        normalized(x, weights.norm(), mean, rstd);
+        attentionLayer("the attention layer's ", shape, weights, dtype);
+        need("the attention layer's out", out, dtype, x.elements());
+        need("attention's qkv", qkv, dtype, shape.rows() * shape.packedWidth());
+        need("attention's out", attended, dtype, shape.rows() * shape.width());
+    }
+
+    @Override
+    public void selfAttentionBackward(AttentionShape shape, AttentionParameters weights, AttentionBias bias, Tensor x,
+            Tensor qkv, Tensor mean, Tensor rstd, Tensor d, AttentionFactors factors, AttentionParameters gradients) {
+        selfAttention(shape, weights, bias, x, qkv, null, d, mean, rstd);
+        attentionLayer("the gradient of the attention layer's ", shape, gradients, F32);
+        need("the gradient of the attention layer's norm", gradients.norm(), weights.dim());
+        need("selfAttentionBackward's normed", factors.normed(), x.dtype(), x.elements());
+        need("selfAttentionBackward's dQkv", factors.dQkv(), x.dtype(), shape.rows() * shape.packedWidth());
+        need("selfAttentionBackward's dOut", factors.dOut(), x.dtype(), x.elements());
+    }
+
+    private static void attentionLayer(String what, AttentionShape shape, AttentionParameters of, DType dtype) {
+        need(what + "norm", of.norm(), dtype, of.dim());
+        need(what + "norm's bias", of.normBias(), dtype, of.dim());
+        need(what + "to_qkv", of.toQkv(), dtype, shape.packedWidth() * of.dim());
+        need(what + "to_out", of.toOut(), dtype, shape.width() * of.dim());
     }
 
     @Override

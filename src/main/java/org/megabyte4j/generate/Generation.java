@@ -10,7 +10,8 @@ import org.megabyte4j.checkpoint.CheckpointException;
 import org.megabyte4j.checkpoint.TensorSource;
 
 /**
- * One request on its way: ids one after the other, each computed when it is asked for, at the earliest.
+ * One request on its way: ids one after the other, each computed when it is asked for. A GPU is up to four patches ahead of
+ * that, unless ids are scored.
  *
  * <pre>{@code
  * try (Generation generation = generator.start(request)) {
@@ -136,7 +137,8 @@ public final class Generation implements Iterator<GeneratedId>, AutoCloseable {
     }
 
     /**
-     * All ids that are left for one subscriber, who gets no more than it asks for: an id is computed when it is wanted.
+     * All ids that are left for one subscriber, who gets no more than it asks for: an id is computed when it is wanted
+     * (on a GPU a few patches are, see above).
      * Cancelling the subscription cancels the generation. If someone else cancels or closes it, the subscriber gets a
      * {@link java.util.concurrent.CancellationException}.
      *
@@ -160,7 +162,7 @@ public final class Generation implements Iterator<GeneratedId>, AutoCloseable {
 
     /**
      * Ends the generation, from any thread and without waiting: what is being computed is the last, which is a block of
-     * a long prompt, a byte, or on a GPU a patch. It can still be saved.
+     * a long prompt, a byte, or on a GPU up to four patches. It can still be saved.
      */
     public void cancel() {
         cancelled = true;

@@ -44,7 +44,7 @@ final class ReferencePredictor implements Predictor {
 
         Pass(int length) {
             this.length = length;
-            graph = Megabyte.forEvaluation(parameters, batch, length, plan);
+            graph = Megabyte.forEvaluation(parameters, batch, length, plan, backend.fusion());
             places = plan.tensor(MemoryPlan.Category.INPUTS, "places", DType.I32, batch);
             logits = plan.tensor(MemoryPlan.Category.ACTIVATIONS, "lastLogits", DType.F32, batch,
                     config.vocabularySize());

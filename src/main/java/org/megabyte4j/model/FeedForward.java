@@ -4,7 +4,7 @@ import org.megabyte4j.backend.Ops;
 import org.megabyte4j.tensor.Tensor;
 
 /** {@code x + contract(gelu(expand(norm(x))))}, four times as wide inside. */
-final class FeedForward {
+final class FeedForward implements FeedForwardLayer {
     private final LayerNorm norm;
     private final Linear expand;
     private final Linear contract;
@@ -28,23 +28,23 @@ final class FeedForward {
         dNormed = normed;
     }
 
-    /** @param out {@code [rows, dim]} */
-    void forward(Ops ops, Tensor x, Tensor out) {
+    @Override
+    public void forward(Ops ops, Tensor x, Tensor out) {
         this.x = x;
         norm.forward(ops, x, normed);
         expand.forwardGelu(ops, normed, hidden, activated);
         contract.forward(ops, activated, x, out);
     }
 
-    /** Computes again what {@link #backward} needs of {@link #forward}. */
-    void again(Ops ops, Tensor x) {
+    @Override
+    public void again(Ops ops, Tensor x) {
         this.x = x;
         norm.forward(ops, x, normed);
         expand.forward(ops, normed, null, hidden);
     }
 
-    /** @param d gradient of the result; becomes the gradient of {@code x} */
-    void backward(Ops ops, Tensor d) {
+    @Override
+    public void backward(Ops ops, Tensor d) {
         contract.backwardInput(ops, d, null, dHidden);
         ops.geluBackward(hidden, dHidden, dHidden, hidden);
         contract.backwardWeights(ops, hidden, d);

@@ -11,8 +11,8 @@ final class FeedForwardRows {
     private final boolean kept;
     private final long rows;
     private final long atOnce;
-    private final FeedForward chunk;
-    private final FeedForward rest;    // of the rows behind the last whole chunk; null if there are none
+    private final FeedForwardLayer chunk;
+    private final FeedForwardLayer rest;    // of the rows behind the last whole chunk; null if there are none
 
     private Tensor x;
 
@@ -20,11 +20,11 @@ final class FeedForwardRows {
         kept = graph.keeps(GraphBuilder.Keep.ALL);
         this.rows = rows;
         atOnce = graph.rowsAtOnce(rows);
-        chunk = new FeedForward(graph, name, atOnce, dim);
-        rest = rows % atOnce == 0 ? null : new FeedForward(graph, name, rows % atOnce, dim);
+        chunk = FeedForwardLayer.of(graph, name, atOnce, dim);
+        rest = rows % atOnce == 0 ? null : FeedForwardLayer.of(graph, name, rows % atOnce, dim);
     }
 
-    private FeedForward at(long from) {
+    private FeedForwardLayer at(long from) {
         return rows - from < atOnce ? rest : chunk;
     }
 

@@ -1,5 +1,6 @@
 package org.megabyte4j.model;
 
+import org.megabyte4j.backend.Fusion;
 import org.megabyte4j.tensor.DType;
 import org.megabyte4j.tensor.MemoryPlan;
 import org.megabyte4j.tensor.Tensor;
@@ -29,9 +30,10 @@ final class GraphBuilder {
     private final boolean passing;
     private final Progress progress;
     private final Tensor matrices;   // mirrors the parameters; null for what the model reads
+    private final Fusion fusion;
 
     private GraphBuilder(Parameters parameters, Tensor gradients, MemoryPlan plan, Keep keep, long chunk,
-            boolean passing, Progress progress, Tensor matrices) {
+            boolean passing, Progress progress, Tensor matrices, Fusion fusion) {
         this.parameters = parameters;
         this.gradients = gradients;
         this.plan = plan;
@@ -40,12 +42,16 @@ final class GraphBuilder {
         this.passing = passing;
         this.progress = progress;
         this.matrices = matrices;
+        this.fusion = fusion;
     }
 
-    /** @param gradients arena that mirrors the parameters, or null for a graph that only runs forward */
-    GraphBuilder(Parameters parameters, Tensor gradients, MemoryPlan plan) {
+    /**
+     * @param gradients arena that mirrors the parameters, or null for a graph that only runs forward
+     * @param fusion    which layers the backend computes at once
+     */
+    GraphBuilder(Parameters parameters, Tensor gradients, MemoryPlan plan, Fusion fusion) {
         this(parameters, gradients, plan, gradients == null ? Keep.NOTHING : Keep.ALL, Long.MAX_VALUE, false,
-                new Progress(), null);
+                new Progress(), null, fusion);
     }
 
     /**
@@ -54,7 +60,7 @@ final class GraphBuilder {
      * @param rows how many of them a feed-forward whose rows are not kept takes at once
      */
     GraphBuilder keeping(Keep what, long rows) {
-        return new GraphBuilder(parameters, gradients, plan, what, rows, passing, progress, matrices);
+        return new GraphBuilder(parameters, gradients, plan, what, rows, passing, progress, matrices, fusion);
     }
 
     /**
@@ -62,12 +68,16 @@ final class GraphBuilder {
      * shared by all that are built with this.
      */
     GraphBuilder inPassing() {
-        return new GraphBuilder(parameters, gradients, plan, keep, chunk, true, progress, matrices);
+        return new GraphBuilder(parameters, gradients, plan, keep, chunk, true, progress, matrices, fusion);
     }
 
     /** For Linear layers that read their matrices from a copy of the parameters, in its type; null for none. */
     GraphBuilder withMatrices(Tensor copy) {
-        return new GraphBuilder(parameters, gradients, plan, keep, chunk, passing, progress, copy);
+        return new GraphBuilder(parameters, gradients, plan, keep, chunk, passing, progress, copy, fusion);
+    }
+
+    Fusion fusion() {
+        return fusion;
     }
 
     MegabyteConfig config() {

@@ -5,6 +5,7 @@ import java.util.List;
 import java.util.function.LongConsumer;
 import org.megabyte4j.backend.AttentionBias;
 import org.megabyte4j.backend.AttentionShape;
+import org.megabyte4j.backend.Fusion;
 import org.megabyte4j.backend.Ops;
 import org.megabyte4j.tensor.DType;
 import org.megabyte4j.tensor.MemoryPlan;
@@ -51,7 +52,7 @@ public final class Megabyte {
     private record Chunk(LocalModel local, long first) { }
 
     private Megabyte(Parameters parameters, int batch, int length, MemoryPlan plan, boolean backward,
-            Recomputation recomputation, boolean someTargets) {
+            Recomputation recomputation, boolean someTargets, Fusion fusion) {
         config = parameters.config();
         if (batch < 1) {
             throw new ConfigException("batch size " + batch + " is not possible; use at least 1");
@@ -65,7 +66,7 @@ public final class Megabyte {
         gradients = backward ? plan.tensor(MemoryPlan.Category.GRADIENTS, "gradients", DType.F32,
                 parameters.layout().elements()) : null;
 
-        GraphBuilder graph = new GraphBuilder(parameters, gradients, plan);
+        GraphBuilder graph = new GraphBuilder(parameters, gradients, plan, fusion);
         progress = graph.progress();
         AttentionBias bias = config.variant() == Variant.MEGABYTE ? AttentionBias.NONE : AttentionBias.ALIBI;
         patchEmbedding = new PatchEmbedding(graph, batch, length, GLOBAL);
@@ -88,21 +89,23 @@ public final class Megabyte {
      *
      * @param batch  sequences, at least 1
      * @param length bytes in each, a multiple of P
+     * @param fusion which layers are computed at once: {@code backend.fusion()}, or {@link Fusion#NONE}
      * @throws ConfigException if the length does not suit the model
      */
-    public static Megabyte forTraining(Parameters parameters, int batch, int length, MemoryPlan plan) {
-        return forTraining(parameters, batch, length, Recomputation.NONE, plan);
+    public static Megabyte forTraining(Parameters parameters, int batch, int length, MemoryPlan plan, Fusion fusion) {
+        return forTraining(parameters, batch, length, Recomputation.NONE, plan, fusion);
     }
 
     /** As above, keeping less. If that makes chunks, the local model runs in {@link #lossAndBackward} alone. */
     public static Megabyte forTraining(Parameters parameters, int batch, int length, Recomputation recomputation,
-            MemoryPlan plan) {
-        return new Megabyte(parameters, batch, length, plan, true, recomputation, false);
+            MemoryPlan plan, Fusion fusion) {
+        return new Megabyte(parameters, batch, length, plan, true, recomputation, false, fusion);
     }
 
     /** A graph that only runs forward, in much less memory. */
-    public static Megabyte forEvaluation(Parameters parameters, int batch, int length, MemoryPlan plan) {
-        return new Megabyte(parameters, batch, length, plan, false, Recomputation.NONE, false);
+    public static Megabyte forEvaluation(Parameters parameters, int batch, int length, MemoryPlan plan,
+            Fusion fusion) {
+        return new Megabyte(parameters, batch, length, plan, false, Recomputation.NONE, false, fusion);
     }
 
     /**
@@ -111,13 +114,15 @@ public final class Megabyte {
      *
      * @param chunk patches; null for the default
      */
-    public static Megabyte forLoss(Parameters parameters, int batch, int length, Integer chunk, MemoryPlan plan) {
-        return new Megabyte(parameters, batch, length, plan, false, chunks(chunk), false);
+    public static Megabyte forLoss(Parameters parameters, int batch, int length, Integer chunk, MemoryPlan plan,
+            Fusion fusion) {
+        return new Megabyte(parameters, batch, length, plan, false, chunks(chunk), false, fusion);
     }
 
     /** As {@link #forLoss} with {@link #targets} of its own, which need not be all of the ids. */
-    public static Megabyte forLossOfSome(Parameters parameters, int batch, int length, Integer chunk, MemoryPlan plan) {
-        return new Megabyte(parameters, batch, length, plan, false, chunks(chunk), true);
+    public static Megabyte forLossOfSome(Parameters parameters, int batch, int length, Integer chunk, MemoryPlan plan,
+            Fusion fusion) {
+        return new Megabyte(parameters, batch, length, plan, false, chunks(chunk), true, fusion);
     }
 
     private static Recomputation chunks(Integer patches) {

@@ -4,6 +4,7 @@ import java.util.ArrayList;
 import java.util.List;
 import org.megabyte4j.backend.AttentionBias;
 import org.megabyte4j.backend.Backend;
+import org.megabyte4j.backend.Fusion;
 import org.megabyte4j.backend.LocalModel;
 import org.megabyte4j.backend.Ops;
 import org.megabyte4j.backend.PatchInput;
@@ -62,7 +63,7 @@ public final class MegabyteDecoder {
         arena = parameters.arena();
         matrices = weights == parameters.dtype() ? null
                 : plan.tensor(MemoryPlan.Category.CACHE, "matrices", weights, arena.elements());
-        GraphBuilder graph = new GraphBuilder(parameters, null, plan).withMatrices(matrices);
+        GraphBuilder graph = new GraphBuilder(parameters, null, plan, Fusion.NONE).withMatrices(matrices);
         AttentionBias bias = config.variant() == Variant.MEGABYTE ? AttentionBias.NONE : AttentionBias.ALIBI;
         Tensor slices = plan.tensor(MemoryPlan.Category.ACTIVATIONS, "globalToLocal", parameters.dtype(),
                 (long) batch * patchSize, config.localSize());

@@ -7,7 +7,7 @@ import org.megabyte4j.model.GraphBuilder.Keep;
 import org.megabyte4j.tensor.Tensor;
 
 /** {@code x + to_out(attention(to_q(norm(x)), to_kv(norm(x))))}, causal, one key/value head for all query heads. */
-final class SelfAttention {
+final class SelfAttention implements AttentionLayer {
     private final AttentionShape shape;
     private final AttentionBias bias;
     private final LayerNorm norm;
@@ -45,7 +45,8 @@ final class SelfAttention {
         dQkv = graph.backwardScratch("dQkv", rows, shape.packedWidth());
     }
 
-    Tensor forward(Ops ops, Tensor x) {
+    @Override
+    public Tensor forward(Ops ops, Tensor x) {
         this.x = x;
         norm.forward(ops, x, normed);
         toQkv.forward(ops, normed, null, qkv);
@@ -54,8 +55,8 @@ final class SelfAttention {
         return out;
     }
 
-    /** Computes again what {@link #backward}, and that of the feed-forward behind it, need of {@link #forward}. */
-    void again(Ops ops) {
+    @Override
+    public void again(Ops ops) {
         norm.forward(ops, x, normed);
         toQkv.forward(ops, normed, null, qkv);
         if (!attentionKept) {
@@ -64,8 +65,8 @@ final class SelfAttention {
         toOut.forward(ops, attended, x, out);
     }
 
-    /** @param d gradient of the result; becomes the gradient of {@code x} */
-    void backward(Ops ops, Tensor d) {
+    @Override
+    public void backward(Ops ops, Tensor d) {
         toOut.backwardInput(ops, d, null, dAttended);
         toOut.backwardWeights(ops, attended, d);
         ops.causalAttentionBackward(shape, qkv, bias, attended, logSumExp, dAttended, dQkv);

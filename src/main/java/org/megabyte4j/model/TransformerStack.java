@@ -13,7 +13,7 @@ import org.megabyte4j.tensor.Tensor;
  * backward needs compute it again there, each from its input.
  */
 final class TransformerStack {
-    private record Layer(SelfAttention attention, FeedForwardRows feedForward, Tensor out) { }
+    private record Layer(AttentionLayer attention, FeedForwardRows feedForward, Tensor out) { }
 
     private final List<Layer> layers = new ArrayList<>();
     private final boolean kept;
@@ -29,7 +29,7 @@ final class TransformerStack {
         backwardFlops = (graph.keeps(Keep.ATTENTION) ? 2 : 3) * flops;
         for (int i = 0; i < count; i++) {
             String feedForward = ModelLayout.feedForward(name, i);
-            layers.add(new Layer(new SelfAttention(graph, ModelLayout.attention(name, i), dim, shape, bias),
+            layers.add(new Layer(AttentionLayer.of(graph, ModelLayout.attention(name, i), dim, shape, bias),
                     new FeedForwardRows(graph, feedForward, shape.rows(), dim),
                     graph.kept(Keep.RESULTS, feedForward, stream(name), shape.rows(), dim)));
         }

@@ -43,7 +43,7 @@ public final class Evaluator {
      *              little as on the batch
      */
     public Evaluator(Parameters parameters, int batch, int length, Integer chunk, Backend backend, MemoryPlan plan) {
-        this(Megabyte.forLoss(parameters, batch, length, chunk, plan), parameters, backend, plan);
+        this(Megabyte.forLoss(parameters, batch, length, chunk, plan, backend.fusion()), parameters, backend, plan);
     }
 
     /**
@@ -56,8 +56,8 @@ public final class Evaluator {
             Backend backend, MemoryPlan plan) {
         parameters.config().checkMultiple("stride", stride);
         return stride == length ? new Evaluator(parameters, batch, length, chunk, backend, plan)
-                : new Evaluator(Megabyte.forLossOfSome(parameters, batch, length, chunk, plan), parameters, backend,
-                        plan);
+                : new Evaluator(Megabyte.forLossOfSome(parameters, batch, length, chunk, plan, backend.fusion()),
+                        parameters, backend, plan);
     }
 
     private Evaluator(Megabyte graph, Parameters parameters, Backend backend, MemoryPlan plan) {

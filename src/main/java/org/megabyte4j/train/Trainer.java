@@ -64,7 +64,8 @@ public final class Trainer implements AutoCloseable {
         this.options = options;
         this.backend = backend;
         backend.require(parameters.dtype());
-        graph = Megabyte.forTraining(parameters, options.batch(), options.length(), options.recomputation(), plan);
+        graph = Megabyte.forTraining(parameters, options.batch(), options.length(), options.recomputation(), plan,
+                backend.fusion());
         optimizer = options.optimizer().plan(parameters.layout(), plan);
         inputs = new StepInputs(options.accumulate(), Math.multiplyExact(options.batch(), options.length()),
                 parameters.config().vocabularySize(), parameters.config().padId());

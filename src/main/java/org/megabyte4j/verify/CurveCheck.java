@@ -99,7 +99,7 @@ final class CurveCheck {
         int bytes = GoldenJson.count(golden, "valid_bytes", source) / length * length;
         int[] text = bytes("valid_file", bytes);
         try (MemoryPlan plan = new MemoryPlan()) {
-            Megabyte graph = Megabyte.forEvaluation(parameters, 1, length, plan);
+            Megabyte graph = Megabyte.forEvaluation(parameters, 1, length, plan, backend.fusion());
             Ops ops = backend.plan(plan, dry -> {
                 graph.forward(dry);
                 graph.loss(dry);

@@ -45,7 +45,7 @@ final class ModelCheck {
         }
         batch = Math.toIntExact(shape[0]);
         length = Math.toIntExact(shape[1]);
-        graph = Megabyte.forTraining(parameters, batch, length, plan);
+        graph = Megabyte.forTraining(parameters, batch, length, plan, backend.fusion());
     }
 
     static List<Check> run(Parameters parameters, Backend backend, TensorFile io) {

@@ -31,6 +31,11 @@ public class ForwardingBackend implements Backend {
     }
 
     @Override
+    public Fusion fusion() {
+        return to.fusion();
+    }
+
+    @Override
     public boolean supports(DType dtype, DType weights) {
         return to.supports(dtype, weights);
     }

@@ -88,6 +88,15 @@ public final class ReferenceBackend implements Backend {
         }
     }
 
+    /** What the formulas would store in between, on the way to a tensor. */
+    static Tensor between(Tensor like, DType dtype, long... shape) {
+        MemoryPlan plan = new MemoryPlan();
+        Tensor tensor = plan.tensor(MemoryPlan.Category.ACTIVATIONS, "between", dtype, shape);
+        boolean rounding = ((Doubles) like.memory()).rounding;
+        plan.allocate(bytes -> new Doubles(new double[Math.toIntExact(bytes / 2)], rounding));
+        return tensor;
+    }
+
     @Override
     public String name() {
         return "reference";

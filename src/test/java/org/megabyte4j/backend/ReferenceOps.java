@@ -4,10 +4,12 @@ import static java.lang.Math.exp;
 import static java.lang.Math.log;
 import static java.lang.Math.max;
 import static java.lang.Math.sqrt;
+import static org.megabyte4j.backend.ReferenceBackend.between;
 
 import java.util.List;
 import java.util.stream.IntStream;
 import org.megabyte4j.backend.ReferenceBackend.View;
+import org.megabyte4j.tensor.DType;
 import org.megabyte4j.tensor.ParameterLayout;
 import org.megabyte4j.tensor.Tensor;
 
@@ -147,6 +149,32 @@ final class ReferenceOps implements Ops {
             View.of(dX).set(i, View.of(dActivated).get(i) * (normalCdf(x) + x * density));
             View.of(activated).set(i, x * normalCdf(x));
         }
+    }
+
+    @Override
+    public void feedForward(FeedForwardParameters weights, Tensor x, Tensor out, Tensor mean, Tensor rstd) {
+        Tensor normed = between(x, x.dtype(), x.shape());
+        Tensor hidden = between(x, x.dtype(), mean.elements(), weights.hidden());
+        layerNorm(x, weights.norm(), weights.normBias(), normed, mean, rstd);
+        linearGelu(normed, weights.expand(), weights.expandBias(), hidden, hidden);
+        linear(hidden, weights.contract(), weights.contractBias(), x, out);
+    }
+
+    @Override
+    public void feedForwardBackward(FeedForwardParameters weights, Tensor x, Tensor mean, Tensor rstd, Tensor d,
+            FeedForwardFactors factors, FeedForwardParameters gradients) {
+        Tensor none = between(x, DType.F32, weights.contract().shape());
+        Tensor normed = factors.normed();
+        copy(d, factors.dOut());
+        layerNormAgain(x, weights.norm(), weights.normBias(), mean, rstd, normed);
+        linear(normed, weights.expand(), weights.expandBias(), null, factors.activated());
+        linearInputGradient(d, weights.contract(), null, factors.dHidden());
+        geluBackward(factors.activated(), factors.dHidden(), factors.dHidden(), factors.activated());
+        linearWeightGradient(factors.activated(), d, none, gradients.contractBias());
+        linearWeightGradient(normed, factors.dHidden(), none.view(weights.expand().shape()), gradients.expandBias());
+        Tensor dNormed = between(x, x.dtype(), x.shape());
+        linearInputGradient(factors.dHidden(), weights.expand(), null, dNormed);
+        layerNormBackward(dNormed, x, weights.norm(), mean, rstd, d, d, gradients.norm(), gradients.normBias());
     }
 
     /** By its Taylor series near zero and the continued fraction of its tail (Abramowitz and Stegun 26.2.11, 26.2.14). */
@@ -335,6 +363,31 @@ final class ReferenceOps implements Ops {
         for (int i = 0; i < gradient.length; i++) {
             View.of(dQkv).set(i, gradient[i]);
         }
+    }
+
+    @Override
+    public void selfAttention(AttentionShape shape, AttentionParameters weights, AttentionBias bias, Tensor x,
+            Tensor qkv, Tensor attended, Tensor out, Tensor mean, Tensor rstd) {
+        Tensor normed = between(x, x.dtype(), x.shape());
+        Tensor packed = qkv != null ? qkv : between(x, x.dtype(), shape.rows(), shape.packedWidth());
+        Tensor heads = attended != null ? attended : between(x, x.dtype(), shape.rows(), shape.width());
+        layerNorm(x, weights.norm(), weights.normBias(), normed, mean, rstd);
+        linear(normed, weights.toQkv(), null, null, packed);
+        causalAttention(shape, packed, bias, heads, between(x, DType.F32, shape.rows() * shape.heads()));
+        linear(heads, weights.toOut(), null, x, out);
+    }
+
+    @Override
+    public void selfAttentionBackward(AttentionShape shape, AttentionParameters weights, AttentionBias bias, Tensor x,
+            Tensor qkv, Tensor mean, Tensor rstd, Tensor d, AttentionFactors factors, AttentionParameters gradients) {
+        copy(d, factors.dOut());
+        layerNormAgain(x, weights.norm(), weights.normBias(), mean, rstd, factors.normed());
+        Tensor dAttended = between(x, x.dtype(), shape.rows(), shape.width());
+        linearInputGradient(d, weights.toOut(), null, dAttended);
+        causalAttentionBackward(shape, qkv, bias, null, null, dAttended, factors.dQkv());
+        Tensor dNormed = between(x, x.dtype(), x.shape());
+        linearInputGradient(factors.dQkv(), weights.toQkv(), null, dNormed);
+        layerNormBackward(dNormed, x, weights.norm(), mean, rstd, d, d, gradients.norm(), gradients.normBias());
     }
 
     @Override

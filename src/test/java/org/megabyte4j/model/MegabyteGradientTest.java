@@ -6,7 +6,10 @@ import java.util.Random;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.EnumSource;
+import org.megabyte4j.backend.AttentionShape;
+import org.megabyte4j.backend.Fusion;
 import org.megabyte4j.backend.ReferenceBackend;
+import org.megabyte4j.backend.Support;
 import org.megabyte4j.tensor.DType;
 import org.megabyte4j.tensor.ParameterLayout;
 import org.megabyte4j.tensor.Tensor;
@@ -29,13 +32,39 @@ class MegabyteGradientTest {
         gradientsMatchFiniteDifferences(TestModels.config(variant, 3), DType.BF16, 2, 4);
     }
 
+    /** Layers at once keep less and compute it again. */
+    @ParameterizedTest
+    @EnumSource
+    void gradientsMatchWithLayersAtOnce(Variant variant) {
+        Fusion everything = new Fusion() {
+            @Override
+            public Support feedForward(DType dtype, long dim, long hidden) {
+                return Support.YES;
+            }
+
+            @Override
+            public Support selfAttention(DType dtype, long dim, AttentionShape shape) {
+                return Support.YES;
+            }
+        };
+        gradientsMatchFiniteDifferences(TestModels.config(variant, 3), DType.F32, 2, 4, Recomputation.NONE, everything);
+        gradientsMatchFiniteDifferences(TestModels.config(variant, 3), DType.F32, 2, 4,
+                new Recomputation(Recomputation.Stacks.ALL, true, 3), everything);
+    }
+
     private static void gradientsMatchFiniteDifferences(MegabyteConfig config, DType dtype, int batch, int patches) {
+        gradientsMatchFiniteDifferences(config, dtype, batch, patches, Recomputation.NONE, Fusion.NONE);
+    }
+
+    private static void gradientsMatchFiniteDifferences(MegabyteConfig config, DType dtype, int batch, int patches,
+            Recomputation recomputation, Fusion fusion) {
         int length = patches * config.patchSize();
         int[] ids = TestModels.ids(batch * length, config.vocabularySize(), 3);
         ids[0] = config.padId();
         try (ReferenceBackend backend = new ReferenceBackend();
                 Parameters parameters = TestModels.random(config, dtype, backend, 1);
-                RunnableGraph training = RunnableGraph.training(backend, parameters, batch, length)) {
+                RunnableGraph training = RunnableGraph.training(backend, parameters, batch, length, recomputation,
+                        fusion)) {
             training.step(ids);
             double[] gradients = backend.readDoubles(training.graph.gradients());
             Random random = new Random(7);

@@ -9,6 +9,7 @@ import net.jqwik.api.Property;
 import net.jqwik.api.constraints.IntRange;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
+import org.megabyte4j.backend.Fusion;
 import org.megabyte4j.backend.ReferenceBackend;
 import org.megabyte4j.tensor.MemoryPlan;
 
@@ -113,7 +114,7 @@ class MegabyteTest {
 
     private static long evaluationBytes(MegabyteConfig config) {
         MemoryPlan plan = new MemoryPlan();
-        Megabyte.forEvaluation(new Parameters(config), 2, 2 * PATCH, plan);
+        Megabyte.forEvaluation(new Parameters(config), 2, 2 * PATCH, plan, Fusion.NONE);
         return plan.bytes();
     }
 
@@ -121,7 +122,7 @@ class MegabyteTest {
     @EnumSource
     void aLengthThatIsNoMultipleOfThePatchSizeIsRefused(Variant variant) {
         Parameters parameters = new Parameters(TestModels.config(variant, 8));
-        assertThatThrownBy(() -> Megabyte.forTraining(parameters, 1, 30, new MemoryPlan()))
+        assertThatThrownBy(() -> Megabyte.forTraining(parameters, 1, 30, new MemoryPlan(), Fusion.NONE))
                 .isInstanceOf(ConfigException.class)
                 .hasMessage("sequence length 30 is not a multiple of the patch size 8; use 30 -> 32");
     }

@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import org.junit.jupiter.api.Test;
 import org.megabyte4j.MegabyteException;
+import org.megabyte4j.backend.Fusion;
 import org.megabyte4j.backend.ReferenceBackend;
 import org.megabyte4j.backend.cpu.CpuBackend;
 import org.megabyte4j.tensor.DType;
@@ -43,7 +44,7 @@ class ParametersTest {
 
     private static MemoryPlan trainingPlan(DType dtype) {
         MemoryPlan plan = new MemoryPlan();
-        Megabyte.forTraining(new Parameters(CONFIG, dtype), 64, 36, plan);
+        Megabyte.forTraining(new Parameters(CONFIG, dtype), 64, 36, plan, Fusion.NONE);
         return plan;
     }
 

@@ -2,6 +2,7 @@ package org.megabyte4j.model;
 
 import java.util.function.Function;
 import org.megabyte4j.backend.Backend;
+import org.megabyte4j.backend.Fusion;
 import org.megabyte4j.backend.Ops;
 import org.megabyte4j.tensor.MemoryPlan;
 
@@ -32,17 +33,25 @@ public final class RunnableGraph implements AutoCloseable {
 
     public static RunnableGraph training(Backend backend, Parameters parameters, int batch, int length,
             Recomputation recomputation) {
+        return training(backend, parameters, batch, length, recomputation, backend.fusion());
+    }
+
+    /** @param fusion which layers are computed at once */
+    public static RunnableGraph training(Backend backend, Parameters parameters, int batch, int length,
+            Recomputation recomputation, Fusion fusion) {
         return new RunnableGraph(backend,
-                plan -> Megabyte.forTraining(parameters, batch, length, recomputation, plan));
+                plan -> Megabyte.forTraining(parameters, batch, length, recomputation, plan, fusion));
     }
 
     public static RunnableGraph evaluation(Backend backend, Parameters parameters, int batch, int length) {
-        return new RunnableGraph(backend, plan -> Megabyte.forEvaluation(parameters, batch, length, plan));
+        return new RunnableGraph(backend, plan -> Megabyte.forEvaluation(parameters, batch, length, plan,
+                backend.fusion()));
     }
 
     /** Without logits; {@code chunk} patches of the local model at a time. */
     public static RunnableGraph loss(Backend backend, Parameters parameters, int batch, int length, int chunk) {
-        return new RunnableGraph(backend, plan -> Megabyte.forLoss(parameters, batch, length, chunk, plan));
+        return new RunnableGraph(backend, plan -> Megabyte.forLoss(parameters, batch, length, chunk, plan,
+                backend.fusion()));
     }
 
     /** Runs forward and gives the logits. */

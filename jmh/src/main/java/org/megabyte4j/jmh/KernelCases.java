@@ -39,6 +39,7 @@ final class KernelCases {
         all.products();
         all.normalisations();
         all.attentions();
+        all.layersAtOnce();
         all.generation();
         all.loss();
         all.optimisers();
@@ -246,6 +247,19 @@ final class KernelCases {
             return new KernelCase.Call(ops -> ops.causalAttention(shape, qkv, BIAS, out, lse),
                     ops -> ops.causalAttentionBackward(shape, qkv, BIAS, out, lse, dOut, dQkv));
         });
+    }
+
+    // ---- layers of the local model at once, only in bf16 -----------------------------------------------------------
+
+    private void layersAtOnce() {
+        if (dtype != DType.BF16) {
+            return;
+        }
+        String words = sizes.positions() + " x " + LayersAtOnce.width(model);
+        add("feedForward", words, p -> new LayersAtOnce(p, model, sizes.patches()).feedForward());
+        add("feedForwardBackward", words, p -> new LayersAtOnce(p, model, sizes.patches()).feedForwardBackward());
+        add("selfAttention", words, p -> new LayersAtOnce(p, model, sizes.patches()).selfAttention());
+        add("selfAttentionBackward", words, p -> new LayersAtOnce(p, model, sizes.patches()).selfAttentionBackward());
     }
 
     // ---- generation ------------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ import java.util.Map;
 import java.util.function.Consumer;
 import java.util.function.Function;
 import org.megabyte4j.backend.Backend;
+import org.megabyte4j.backend.Fusion;
 import org.megabyte4j.backend.IntReadback;
 import org.megabyte4j.backend.LocalModel;
 import org.megabyte4j.backend.Ops;
@@ -27,6 +28,7 @@ public final class CudaBackend implements Backend {
     private final Upload upload;
     private final Download download;
     private final boolean simulated;
+    private final Fusion fusion;
 
     private CudaBackend(CudaContext context, Blas blas, Tuning tuning, Tuner tuner, boolean simulated) {
         this.context = context;
@@ -37,6 +39,7 @@ public final class CudaBackend implements Backend {
         // Whatever is wrong with the PTX or the libraries is said at once, so that --device auto can take the CPU.
         kernels.elementwise();
         kernels.products();
+        fusion = CudaFusion.of(context.device(), kernels, simulated);
     }
 
     private static Tuner tuner(CudaContext context, Tuning tuning) {
@@ -206,6 +209,11 @@ public final class CudaBackend implements Backend {
     @Override
     public boolean supports(DType dtype) {
         return computesIn(dtype);
+    }
+
+    @Override
+    public Fusion fusion() {
+        return fusion;
     }
 
     @Override

@@ -11,12 +11,14 @@ final class CudaKernels {
     private final Tuner tuner;
     private LayerNormKernels layerNorm;
     private GeluKernels gelu;
+    private FeedForwardKernels feedForward;
     private EmbeddingKernels embedding;
     private CrossEntropyKernels crossEntropy;
     private ElementwiseKernels elementwise;
     private OptimizerKernels optimizer;
     private PatchAttentionKernels patchAttention;
     private LocalAttentionKernels localAttention;
+    private SelfAttentionKernels selfAttention;
     private CachedAttentionKernels cachedAttention;
     private SamplingKernels sampling;
     private LocalDecodeKernels localDecode;
@@ -69,6 +71,13 @@ final class CudaKernels {
         return gelu;
     }
 
+    FeedForwardKernels feedForward() {
+        if (feedForward == null) {
+            feedForward = new FeedForwardKernels(loader);
+        }
+        return feedForward;
+    }
+
     EmbeddingKernels embedding() {
         if (embedding == null) {
             embedding = new EmbeddingKernels(loader, elementwise());
@@ -109,6 +118,13 @@ final class CudaKernels {
             localAttention = new LocalAttentionKernels(loader, tuner);
         }
         return localAttention;
+    }
+
+    SelfAttentionKernels selfAttention() {
+        if (selfAttention == null) {
+            selfAttention = new SelfAttentionKernels(loader, layerNorm());
+        }
+        return selfAttention;
     }
 
     CachedAttentionKernels cachedAttention() {

@@ -1,8 +1,12 @@
 package org.megabyte4j.backend.cuda;
 
 import org.megabyte4j.backend.AttentionBias;
+import org.megabyte4j.backend.AttentionFactors;
+import org.megabyte4j.backend.AttentionParameters;
 import org.megabyte4j.backend.AttentionShape;
 import org.megabyte4j.backend.ByteShift;
+import org.megabyte4j.backend.FeedForwardFactors;
+import org.megabyte4j.backend.FeedForwardParameters;
 import org.megabyte4j.backend.LocalModel;
 import org.megabyte4j.backend.Ops;
 import org.megabyte4j.backend.PatchChoice;
@@ -73,6 +77,17 @@ final class CudaOps implements Ops {
     }
 
     @Override
+    public void feedForward(FeedForwardParameters weights, Tensor x, Tensor out, Tensor mean, Tensor rstd) {
+        kernels.feedForward().feedForward(weights, x, out, mean, rstd);
+    }
+
+    @Override
+    public void feedForwardBackward(FeedForwardParameters weights, Tensor x, Tensor mean, Tensor rstd, Tensor d,
+            FeedForwardFactors factors, FeedForwardParameters gradients) {
+        kernels.feedForward().feedForwardBackward(weights, x, mean, rstd, d, factors, gradients, workspace);
+    }
+
+    @Override
     public void layerNorm(Tensor x, Tensor weight, Tensor bias, Tensor out, Tensor mean, Tensor rstd) {
         kernels.layerNorm().layerNorm(x, weight, bias, out, mean, rstd);
     }
@@ -105,6 +120,19 @@ final class CudaOps implements Ops {
         } else {
             kernels.patchAttention().causalAttentionBackward(shape, qkv, bias, out, logSumExp, dOut, dQkv, workspace);
         }
+    }
+
+    @Override
+    public void selfAttention(AttentionShape shape, AttentionParameters weights, AttentionBias bias, Tensor x,
+            Tensor qkv, Tensor attended, Tensor out, Tensor mean, Tensor rstd) {
+        kernels.selfAttention().selfAttention(shape, weights, bias, x, qkv, attended, out, mean, rstd);
+    }
+
+    @Override
+    public void selfAttentionBackward(AttentionShape shape, AttentionParameters weights, AttentionBias bias, Tensor x,
+            Tensor qkv, Tensor mean, Tensor rstd, Tensor d, AttentionFactors factors, AttentionParameters gradients) {
+        kernels.selfAttention().selfAttentionBackward(shape, weights, bias, x, qkv, mean, rstd, d, factors, gradients,
+                workspace);
     }
 
     @Override

@@ -1,8 +1,12 @@
 package org.megabyte4j.backend.cuda;
 
 import org.megabyte4j.backend.AttentionBias;
+import org.megabyte4j.backend.AttentionFactors;
+import org.megabyte4j.backend.AttentionParameters;
 import org.megabyte4j.backend.AttentionShape;
 import org.megabyte4j.backend.ByteShift;
+import org.megabyte4j.backend.FeedForwardFactors;
+import org.megabyte4j.backend.FeedForwardParameters;
 import org.megabyte4j.backend.LocalModel;
 import org.megabyte4j.backend.PatchChoice;
 import org.megabyte4j.backend.PatchInput;
@@ -93,6 +97,21 @@ final class CudaWorkspaceMeter extends ShapeChecks {
     }
 
     @Override
+    public void feedForward(FeedForwardParameters weights, Tensor x, Tensor out, Tensor mean, Tensor rstd) {
+        super.feedForward(weights, x, out, mean, rstd);
+        kernels.feedForward().prepare(weights, x, out);
+    }
+
+    @Override
+    public void feedForwardBackward(FeedForwardParameters weights, Tensor x, Tensor mean, Tensor rstd, Tensor d,
+            FeedForwardFactors factors, FeedForwardParameters gradients) {
+        super.feedForwardBackward(weights, x, mean, rstd, d, factors, gradients);
+        kernels.feedForward().prepare(weights, x, d, factors.normed(), factors.dOut());
+        need(kernels.feedForward().feedForwardBackwardWorkspaceBytes(mean.elements(), weights.dim(),
+                weights.hidden()));
+    }
+
+    @Override
     public void layerNorm(Tensor x, Tensor weight, Tensor bias, Tensor out, Tensor mean, Tensor rstd) {
         super.layerNorm(x, weight, bias, out, mean, rstd);
         kernels.layerNorm();
@@ -124,6 +143,21 @@ final class CudaWorkspaceMeter extends ShapeChecks {
         } else {
             need(kernels.patchAttention().causalAttentionBackwardWorkspaceBytes(shape, bias, qkv.dtype()));
         }
+    }
+
+    @Override
+    public void selfAttention(AttentionShape shape, AttentionParameters weights, AttentionBias bias, Tensor x,
+            Tensor qkv, Tensor attended, Tensor out, Tensor mean, Tensor rstd) {
+        super.selfAttention(shape, weights, bias, x, qkv, attended, out, mean, rstd);
+        kernels.selfAttention().prepare(shape, weights, x, out);
+    }
+
+    @Override
+    public void selfAttentionBackward(AttentionShape shape, AttentionParameters weights, AttentionBias bias, Tensor x,
+            Tensor qkv, Tensor mean, Tensor rstd, Tensor d, AttentionFactors factors, AttentionParameters gradients) {
+        super.selfAttentionBackward(shape, weights, bias, x, qkv, mean, rstd, d, factors, gradients);
+        kernels.selfAttention().prepare(shape, weights, x, d, factors.normed(), factors.dOut());
+        need(kernels.selfAttention().selfAttentionBackwardWorkspaceBytes(shape, weights.dim()));
     }
 
     @Override

@@ -1,5 +1,6 @@
 package org.megabyte4j.backend.cuda;
 
+import java.util.List;
 import org.megabyte4j.tensor.DType;
 import org.megabyte4j.tensor.Tensor;
 
@@ -31,6 +32,15 @@ final class Launches {
     static boolean vectors(Tensor tensor, long columns) {
         return tensor == null || tensor.offset() % VECTOR_BYTES == 0
                 && columns * tensor.dtype().bytes() % VECTOR_BYTES == 0;
+    }
+
+    /** Adds a sentence for each tensor whose rows of so many columns cannot be read 16 bytes at a time. */
+    static void unaligned(List<String> obstacles, long columns, Tensor... tensors) {
+        for (Tensor tensor : tensors) {
+            if (!vectors(tensor, columns)) {
+                obstacles.add("the rows of " + tensor + " do not begin at multiples of 16 bytes");
+            }
+        }
     }
 
     /** The kernel for the dtype of a tensor. */

@@ -107,8 +107,17 @@ final class LayerNormKernels {
                     .arg(dOut).arg(x).arg(weight).arg(mean).arg(rstd).arg(dResidual).arg(dX).arg(rows).arg(dim)
                     .launch();
         }
+        addGradients(workspace, sums, dim, dWeight, dBias);
+    }
+
+    /**
+     * Adds sums over parts of the rows, in their order.
+     *
+     * @param sums F32 {@code [parts, 2, dim]}, for {@code dWeight} and {@code dBias}
+     */
+    void addGradients(Tensor sums, long parts, int dim, Tensor dWeight, Tensor dBias) {
         addGradients.grid(Math.ceilDiv(dim, SUM_COLUMNS), 2).block(SUM_THREADS)
-                .arg(workspace).arg(sums).arg(dim).arg(dWeight).arg(dBias).launch();
+                .arg(sums).arg(parts).arg(dim).arg(dWeight).arg(dBias).launch();
     }
 
     /** Whatever the alignment will be. */

@@ -57,12 +57,15 @@ final class Tuner {
 
     /** Decides what is still open. */
     void decide() {
-        for (Choice choice : List.copyOf(choices.values())) {
-            if (!choice.isDecided()) {
-                String noted = cache.find(choice.what());
-                choice.take(noted != null && choice.ways().contains(noted) ? choice.ways().indexOf(noted)
-                        : measured(choice));
-            }
+        List.copyOf(choices.values()).forEach(this::decide);
+    }
+
+    /** Decides a choice that cannot wait until then, if it is still open. */
+    void decide(Choice choice) {
+        if (!choice.isDecided()) {
+            String noted = cache.find(choice.what());
+            choice.take(noted != null && choice.ways().contains(noted) ? choice.ways().indexOf(noted)
+                    : measured(choice));
         }
     }
 

@@ -197,7 +197,7 @@ class LocalDecodeKernelsTest {
         "8, 2, 1, 64, 1, 64, 1, NONE",
         "1, 32, 1, 32, 2, 16, 17, ALIBI",
         "5, 2, 1, 256, 4, 64, 512, ALIBI",
-        "1, 8, 6, 256, 4, 64, 512, ALIBI"})
+        "1, 3, 6, 256, 4, 64, 512, ALIBI"})
     void logitsAreThoseOfTheOperationsOneByOne(int batch, int patch, int layers, int dim, int heads, int headSize,
             int vocabulary, AttentionBias bias) {
         Shape shape = new Shape(batch, patch, layers, dim, heads, headSize, vocabulary, bias);
@@ -262,6 +262,63 @@ class LocalDecodeKernelsTest {
         for (int i = 0; i < seen.length; i++) {
             assertThat(results.get("seen")[i]).isEqualTo((float) seen[i]);
         }
+    }
+
+    /** The more multiprocessors, the larger the clusters. */
+    @Test
+    void theSizeOfAClusterChangesNoBit() {
+        assumeTrue(Simulator.isBuilt());
+        Simulator.load();
+        Shape shape = new Shape(3, 2, 1, 256, 4, 32, 300, AttentionBias.ALIBI);
+        var work = work(shape, GREEDY, 0, true);
+        List<Map<String, float[]>> results = new ArrayList<>();
+        List<Integer> clusters = new ArrayList<>();
+        for (int multiprocessors : new int[] {1, 2, 4}) {
+            Simulator.reset();
+            Simulator.set("MULTIPROCESSORS", multiprocessors);
+            try (CudaBackend backend = Simulator.open()) {
+                results.add(Comparison.run(backend, DType.BF16, work, 1).getFirst());
+                clusters.add(backend.kernels().localDecode().division(planned(shape), 3, 2).cluster());
+                Comparison.sameBits(backend, results.getFirst(), results.getLast());
+            } finally {
+                Simulator.reset();
+            }
+        }
+        assertThat(clusters).containsExactly(4, 8, 16);
+    }
+
+    @Test
+    void otherSequencesOfTheBatchChangeNoBit() {
+        Shape many = new Shape(17, 3, 1, 64, 2, 32, 50, AttentionBias.ALIBI);
+        Shape one = new Shape(1, 3, 1, 64, 2, 32, 50, AttentionBias.ALIBI);
+        // Models are the same, since they are drawn first, and so is what the global one says about the first sequence.
+        float[] alone = KernelComparison.run(DType.BF16, firstOf(one)).get("logits");
+        float[] together = KernelComparison.run(DType.BF16, firstOf(many)).get("logits");
+        for (int i = 0; i < one.patch(); i++) {
+            int at = i * many.batch() * many.vocabulary();
+            assertThat(Arrays.copyOfRange(together, at, at + many.vocabulary())).containsExactly(
+                    Arrays.copyOfRange(alone, i * one.vocabulary(), (i + 1) * one.vocabulary()));
+        }
+    }
+
+    /** The same first sequence in any batch. */
+    private static Function<Tensors, Consumer<Ops>> firstOf(Shape shape) {
+        return t -> {
+            LocalModel model = new Weights(t, shape).model();
+            int batch = shape.batch();
+            int all = shape.patch() * batch;
+            Tensor slices = t.random(all, shape.dim());
+            int[] free = new int[all];
+            Arrays.fill(free, -1);
+            int[] allowed = new int[shape.vocabulary()];
+            Arrays.fill(allowed, 1);
+            PatchChoice choice = new PatchChoice(t.ints(new int[batch]), t.ints(GREEDY.toInts()), t.ints(allowed),
+                    t.ints(new int[batch]), t.ints(new int[all]).view(shape.patch(), batch),
+                    t.ints(free).view(shape.patch(), batch), t.ints(new int[batch * 2]).view(batch, 2),
+                    t.ints(new int[2 * all]).view(shape.patch(), 2, batch));
+            Tensor logits = t.float32Result("logits", shape.patch(), batch, shape.vocabulary());
+            return ops -> ops.decodePatch(model, slices, choice, logits);
+        };
     }
 
     /** An H100 has 132 multiprocessors. */
