@@ -22,8 +22,8 @@ python=python3
 default="info tests verify-float32 verify-bf16 train-float32 train-bf16 peer-check peer-train-float32 peer-train-bf16 \
 roofline-bf16 kernel-times generate-float32 generate-bf16 generate-64-bf16 launch memcheck racecheck train-1m"
 # The benchmark preset against PyTorch at its best: about 8 minutes, of which 5 are the compiled peer's three ways.
-training="info train-bf16 peer-train-bf16 peer-train-bf16-compiled train-adafactor train-untuned train-megabyte \
-peer-train-megabyte peer-train-megabyte-compiled"
+training="info train-bf16 peer-train-bf16 peer-train-bf16-compiled train-adafactor train-untuned train-fused \
+train-unfused train-megabyte peer-train-megabyte peer-train-megabyte-compiled"
 # Other shapes, 2 minutes each at most: ours, and the peer, which is compiled layer by layer.
 shapes="info train-p4 peer-train-p4-compiled train-p16 peer-train-p16-compiled train-130m peer-train-130m-compiled \
 train-t8192 peer-train-t8192-compiled"
@@ -210,7 +210,7 @@ work() {
     generate="--mode generate --dtype bf16 $bytes"
     case $1 in
         train-float32) echo "--mode train --dtype float32 $benchmark" ;;
-        train-bf16|train-adafactor|train-untuned) echo "$train $benchmark" ;;
+        train-bf16|train-adafactor|train-untuned|train-fused|train-unfused) echo "$train $benchmark" ;;
         train-megabyte) echo "$train $benchmark --variant megabyte" ;;
         train-p4) echo "$train $benchmark --patch-size 4" ;;
         train-p16) echo "$train $benchmark --patch-size 16" ;;
@@ -229,10 +229,11 @@ work() {
 
 # What only megabyte4j is asked, and how long that may take.
 bench_phase() {
-    limit=90 extra=
+    limit=90 extra= usual_flags=$flags
     case $1 in
         train-adafactor) extra="--optimizer adafactor" ;;
         *-untuned) extra="--tune off" ;;
+        *-fused|*-unfused) flags="$flags -Dmegabyte4j.fusion=${1##*-}" ;;
         train-paper) limit=120 ;;
         train-1m) limit=150 extra="--recompute all --keep-attention" ;;
         train-8m) limit=520 extra="--recompute all --keep-attention" ;;
@@ -240,6 +241,7 @@ bench_phase() {
     esac
     # shellcheck disable=SC2046,SC2086
     command_phase "$1" $limit bench $(work "$1") $extra --device "$device" --json
+    flags=$usual_flags
 }
 
 roofline_phase() {

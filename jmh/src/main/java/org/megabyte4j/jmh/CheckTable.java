@@ -22,7 +22,8 @@ import java.util.stream.Collectors;
  * figures of both sides go into {@code gpu.jsonl}, for {@link BenchReport}.
  */
 public final class CheckTable {
-    private static final String UNTUNED = "-untuned";
+    /** Phases of other ways to do the same: for the page, not for the report. */
+    private static final String EXPERIMENTS = ".*-(untuned|fused|unfused)";
 
     private final Path folder;
     private final StringBuilder text = new StringBuilder();
@@ -42,7 +43,7 @@ public final class CheckTable {
     String lines() throws IOException {
         List<ObjectNode> lines = new ArrayList<>();
         for (String work : cases("train-", "generate-")) {
-            if (!work.endsWith(UNTUNED)) {
+            if (!work.matches(EXPERIMENTS)) {
                 List<String> peers = new ArrayList<>(List.of("peer-" + work, "peer-" + work + "-compiled"));
                 peers.removeIf(peer -> !report(peer).isObject());
                 (peers.isEmpty() ? List.of("") : peers).forEach(peer -> lines.add(line(work, peer)));
