@@ -49,8 +49,8 @@ CASES = {case.name: case for case in (
 )}
 
 # Both reports must agree on these, or they measured different things.
-COMMON_FIELDS = ("mode", "model", "variant", "dtype", "threads", "batch", "seq_len", "clip", "flops_per_step",
-                 "context", "alignment")
+COMMON_FIELDS = ("mode", "model", "variant", "patch_size", "dtype", "threads", "batch", "seq_len", "clip", "optimizer",
+                 "flops_per_step", "context", "alignment")
 
 
 class Failure(Exception):

@@ -16,7 +16,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from pytorch_model import IN_ACTION, MEGABYTE, Config, Megabyte, generate, generate_cached
+from pytorch_generation import generate, generate_by_patches, generate_cached
+from pytorch_model import IN_ACTION, MEGABYTE, Config, Megabyte
 
 TENSOR_TOLERANCE = 1e-5  # ||a - b|| / ||b|| of logits and gradients
 LOSS_TOLERANCE = 1e-6
@@ -43,14 +44,16 @@ def relative(actual: Tensor, expected: Tensor) -> float:
     return math.inf if math.isnan(error) else error
 
 
-# How the models that are checked compute attention; see pytorch_model.Attention.
-fused_attention = False
+# How the models that are checked compute; see pytorch_attention and Megabyte.rows_of.
+attention = ("products", "products")
+one_hot = False
 
 
 def load(folder: Path) -> Megabyte:
     model = Megabyte(Config.read(folder / "config.json"))
     model.load_state_dict(load_file(folder / "model.safetensors"))
-    return model.use_fused_attention(fused_attention)
+    model.one_hot = one_hot
+    return model.use_attention(*attention)
 
 
 def check_forward_and_backward(folder: Path) -> Iterator[Finding]:
@@ -97,10 +100,13 @@ def check_generation(folder: Path) -> Iterator[Finding]:
         prompt, expected = torch.tensor([sequence["prompt"]], dtype=torch.long), sequence["ids"]
         ways = {sequence["mode"]: generate(model, prompt, sequence["mode"])}
         if sequence["mode"] == "aligned":
-            ways["aligned, cached"] = generate_cached(model, prompt, prompt.shape[1] + len(expected))
+            capacity = prompt.shape[1] + len(expected)
+            ways["aligned, cached"] = generate_cached(model, prompt, capacity)
+            ways["aligned, by patches"] = generate_by_patches(model, prompt, capacity, as_sums=False)
+            ways["aligned, by patches, sums"] = generate_by_patches(model, prompt, capacity, as_sums=True)
         for way, stream in ways.items():
             steps = [next(stream) for _ in expected]
-            wrong[way] += sum(chosen != other for (chosen, _), other in zip(steps, expected))
+            wrong[way] += sum(chosen.item() != other for (chosen, _), other in zip(steps, expected))
             tops = torch.stack([logits.max() for _, logits in steps])
             errors[way] = max(errors[way], relative(tops, torch.tensor(sequence["top_logit"])))
     for way, error in errors.items():
@@ -165,10 +171,10 @@ def findings(folder: Path, data: Path, curve_steps: int) -> Iterator[Finding]:
         yield from check_curve(folder, data, curve_steps)
 
 
-def check(golden: Path, curve_steps: int, fused: bool = False) -> bool:
+def check(golden: Path, curve_steps: int, of_global: str, of_local: str, as_products: bool) -> bool:
     """Prints a table to stderr; whether everything passed, and at least one folder of each variant was there."""
-    global fused_attention
-    fused_attention = fused
+    global attention, one_hot
+    attention, one_hot = (of_global, of_local), as_products
     folders = sorted(path for path in golden.iterdir() if path.is_dir())
     passed, variants = True, set()
     for folder in folders:

@@ -1,8 +1,8 @@
-#!/usr/bin/env python3
 """MEGABYTE in PyTorch: the peer that megabyte4j is timed against.
 
-On the CPU in float32, or on a GPU (--device cuda) in float32 or bf16, eager or --compiled. The check against the golden
-data runs on the CPU in float32. Needs torch, and safetensors and numpy for the check:
+On the CPU in float32, or on a GPU (--device cuda) in float32 or bf16. Eager it runs as most PyTorch programs do;
+--compiled tries several ways to be fast, each in a process of its own, and reports the best. The check against the
+golden data runs on the CPU in float32. Needs torch, and safetensors and numpy for the check:
 
     python3 -m venv peer && peer/bin/pip install torch numpy safetensors
 
@@ -15,143 +15,19 @@ from __future__ import annotations
 
 import argparse
 import json
-import statistics
 import sys
-import time
-from collections.abc import Iterator
 from pathlib import Path
 
 try:
     import torch
-    from torch import Tensor, nn
 
-    from pytorch_model import (IN_ACTION, MEGABYTE, PRESETS, Config, Megabyte, generate, generate_cached,
-                               training_flops)
+    import pytorch_timed_generation
+    import pytorch_training
+    import pytorch_ways
+    from pytorch_model import IN_ACTION, MEGABYTE, PRESETS, Config
 except ImportError as missing:
     sys.exit(f"{missing}: install what the peer needs with `python3 -m venv peer && "
              "peer/bin/pip install torch numpy safetensors` and run it with peer/bin/python")
-
-
-def bf16_inside(args: argparse.Namespace) -> torch.autocast:
-    """Training in bf16: weights and optimiser state stay float32, as in megabyte4j."""
-    return torch.autocast(args.device, torch.bfloat16, enabled=args.dtype == "bf16")
-
-
-def finished(args: argparse.Namespace) -> float:
-    """The time when all that was enqueued is done."""
-    if args.device == "cuda":
-        torch.cuda.synchronize()
-    return time.perf_counter()
-
-
-def batches(args: argparse.Namespace, config: Config) -> Iterator[Tensor]:
-    """ids [batch, seq_len]: consecutive bytes of --data, over and over, or random bytes."""
-    shape = args.batch, args.seq_len
-    if args.data is None:
-        random = torch.Generator().manual_seed(1)
-        while True:
-            yield torch.randint(0, min(256, config.V), shape, generator=random)
-    import numpy  # not needed for random bytes
-    data = torch.from_numpy(numpy.fromfile(args.data, dtype=numpy.uint8))
-    size = args.batch * args.seq_len
-    if len(data) < size:
-        raise ValueError(f"{args.data} has {len(data)} bytes, but one batch needs {size}")
-    while True:
-        for first in range(0, len(data) - size + 1, size):
-            yield data[first:first + size].view(shape).long()
-
-
-def time_training(args: argparse.Namespace, config: Config) -> dict:
-    if args.seq_len % config.P:
-        raise ValueError(f"--seq-len {args.seq_len} is not a multiple of the patch size {config.P}")
-    if config.variant == MEGABYTE and args.seq_len > config.T_MAX:
-        raise ValueError(f"--seq-len {args.seq_len} is longer than the {config.T_MAX} positions of the model")
-    model = Megabyte(config).use_fused_attention(args.fused_attention).to(args.device)
-
-    def loss_of(ids: Tensor) -> Tensor:
-        with bf16_inside(args):
-            logits = model(ids)
-        return model.loss(logits.float(), ids)
-
-    if args.compiled:
-        loss_of = torch.compile(loss_of, mode="max-autotune")
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, betas=(0.9, 0.95), weight_decay=0.1, fused=True)
-    data = batches(args, config)
-    phases: list[tuple[float, ...]] = []
-    for _ in range(args.warmup + args.steps):
-        ids = next(data)
-        start = finished(args)
-        ids = ids.to(args.device)
-        optimizer.zero_grad()
-        loss = loss_of(ids)
-        # On a GPU these two are when the work was enqueued; only the whole step is waited for.
-        forward = time.perf_counter()
-        loss.backward()
-        backward = time.perf_counter()
-        if args.clip:
-            nn.utils.clip_grad_norm_(model.parameters(), args.clip)
-        optimizer.step()
-        loss.item()
-        end = finished(args)
-        phases.append((end - start, forward - start, backward - forward, end - backward))
-    steps, forward, backward, update = ([1e3 * t for t in phase] for phase in zip(*phases[args.warmup:]))
-    median = statistics.median(steps)
-    flops = training_flops(config, args.batch, args.seq_len)
-    return {
-        "batch": args.batch, "seq_len": args.seq_len, "clip": args.clip,
-        "step_ms": rounded(steps), "median_ms": round(median, 3),
-        **({} if args.device == "cuda" else {
-            "forward_ms": round(statistics.median(forward), 3), "backward_ms": round(statistics.median(backward), 3),
-            "optimizer_ms": round(statistics.median(update), 3)}),
-        "kb_per_s": round(args.batch * args.seq_len / median, 3),
-        "flops_per_step": flops, "gflop_per_s": round(flops / median / 1e6, 2),
-    }
-
-
-def time_generation(args: argparse.Namespace, config: Config) -> dict:
-    length = args.context + args.new_bytes + config.P
-    if config.variant == MEGABYTE and length > config.T_MAX:
-        raise ValueError(f"--context {args.context} and --new-bytes {args.new_bytes} with padding exceed "
-                         f"the {config.T_MAX} positions of the model")
-    if args.cache and args.alignment == "reference":
-        raise ValueError("--cache needs --alignment aligned: in the other one patch borders move with every byte, "
-                         "so nothing can be kept")
-    dtype = torch.bfloat16 if args.dtype == "bf16" else torch.float32
-    model = Megabyte(config).use_fused_attention(args.fused_attention).to(args.device, dtype)
-    if args.compiled:
-        model.global_model = torch.compile(model.global_model, mode="max-autotune")
-        model.local_model = torch.compile(model.local_model, mode="max-autotune")
-    prompt = torch.randint(0, min(256, config.V), (1, args.context), generator=torch.Generator().manual_seed(1))
-    prompt = prompt.to(args.device)
-
-    def run(count: int) -> list[float]:
-        stream = generate_cached(model, prompt, length) if args.cache else generate(model, prompt, args.alignment)
-        times = []
-        for _ in range(count):
-            start = time.perf_counter()
-            next(stream)
-            times.append(1e3 * (time.perf_counter() - start))
-        return times
-
-    run(args.warmup)
-    first, *others = run(1 + args.new_bytes)
-    return {
-        "context": args.context, "alignment": args.alignment, "cache": args.cache,
-        "first_byte_ms": round(first, 3), "byte_ms": rounded(others),
-        "bytes_per_s": round(1e3 * len(others) / sum(others), 3),
-    }
-
-
-def rounded(values: list[float]) -> list[float]:
-    return [round(value, 3) for value in values]
-
-
-def device_memory(args: argparse.Namespace) -> dict:
-    """What is taken of the GPU; PyTorch gives nothing back, so this is the peak. Measured as megabyte4j does."""
-    if args.device != "cuda":
-        return {}
-    free, total = torch.cuda.mem_get_info()
-    return {"device_memory_mib": round((total - free) / 2**20, 3), "device_memory_share": round(1 - free / total, 3)}
 
 
 def peak_rss_mib() -> float | None:
@@ -175,11 +51,24 @@ def arguments() -> argparse.ArgumentParser:
     model.add_argument("--config", type=Path, metavar="FILE", help="sizes of the model from a config.json")
     parser.add_argument("--variant", choices=(MEGABYTE, IN_ACTION), default=IN_ACTION, help="of the preset")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="where to compute")
-    parser.add_argument("--dtype", choices=("float32", "bf16"), default="float32",
-                        help="bf16: training with autocast and float32 weights, generation with bf16 weights")
-    parser.add_argument("--compiled", action="store_true", help="torch.compile, mode max-autotune")
-    parser.add_argument("--fused-attention", action=argparse.BooleanOptionalAction, default=None,
-                        help="scaled_dot_product_attention instead of two products; default on a GPU")
+    parser.add_argument("--patch-size", type=int, metavar="P",
+                        help="bytes in a patch, of a global model as wide as the model's own")
+    parser.add_argument("--dtype", choices=("float32", "bf16"), default="float32", help="in what it computes")
+    parser.add_argument("--weights", choices=("float32", "bf16"), default="bf16",
+                        help="with --dtype bf16 in training: bf16 throughout (default), as the original project does, "
+                             "or float32 weights and optimiser state and autocast, as megabyte4j does")
+    fast = parser.add_argument_group("speed")
+    fast.add_argument("--compiled", action="store_true",
+                      help="the best of several ways with torch.compile (max-autotune) and CUDA graphs")
+    fast.add_argument("--ways", nargs="+", metavar="WAY", help=f"which; training: {', '.join(pytorch_training.WAYS)}; "
+                      f"generation: {', '.join(pytorch_timed_generation.WAYS)}; default all")
+    fast.add_argument("--limit", type=float, default=600, metavar="S", help="seconds for all of them; default 600")
+    fast.add_argument("--way", default="eager", help="run this one way; choose: time ways to attend, for --compiled")
+    fast.add_argument("--global-attention", metavar="WAY", help="see pytorch_attention.py; default products on the "
+                      "CPU, rows (scaled_dot_product_attention) on a GPU")
+    fast.add_argument("--local-attention", metavar="WAY", help="likewise")
+    fast.add_argument("--one-hot", action=argparse.BooleanOptionalAction, default=False,
+                      help="embeddings as products with rows of one 1 each")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="default: one per core")
     parser.add_argument("--warmup", type=int, default=2, help="steps, or generated bytes, that are not timed")
     train = parser.add_argument_group("--mode train")
@@ -196,6 +85,34 @@ def arguments() -> argparse.ArgumentParser:
     return parser
 
 
+def known_ways(args: argparse.Namespace) -> tuple[str, ...]:
+    return pytorch_training.WAYS if args.mode == "train" else pytorch_timed_generation.WAYS
+
+
+def measured(args: argparse.Namespace) -> dict:
+    config = Config.read(args.config) if args.config else Config.preset(args.preset, args.variant)
+    if args.patch_size:
+        config = config.with_patch_size(args.patch_size)
+    if args.compiled:
+        program = [sys.executable, __file__, *(word for word in sys.argv[1:] if word != "--compiled")]
+        rate = "kb_per_s" if args.mode == "train" else "bytes_per_s"
+        ways = args.ways or list(known_ways(args))
+        choosing = args.mode == "train" and ways != ["eager"]
+        return pytorch_ways.best(program, ways, args.limit, rate, choosing)
+    if args.way == "choose":
+        return pytorch_training.choose(args, config, args.limit)
+    time = pytorch_training.time_training if args.mode == "train" else pytorch_timed_generation.time_generation
+    result = time(args, config)
+    return {
+        "implementation": "pytorch", "version": torch.__version__, "mode": args.mode,
+        "model": str(args.config.name if args.config else args.preset), "variant": config.variant,
+        "patch_size": config.P, "device": args.device, "dtype": args.dtype, "compiled": args.way != "eager",
+        "way": args.way, "global_attention": args.global_attention, "local_attention": args.local_attention,
+        "one_hot": args.one_hot, "threads": torch.get_num_threads(), "warmup": args.warmup,
+        **result, "peak_rss_mib": peak_rss_mib(),
+    }
+
+
 def main() -> int:
     parser = arguments()
     args = parser.parse_args()
@@ -205,21 +122,26 @@ def main() -> int:
                         ("new_bytes", 1), ("curve_steps", 0), ("clip", 0)):
         if getattr(args, name) < least:
             parser.error(f"--{name.replace('_', '-')} must be at least {least}")
+    wrong = {*(args.ways or ()), args.way} - {*known_ways(args), "eager", "choose"}
+    if wrong:
+        parser.error(f"{', '.join(sorted(wrong))}: no such way; they are {', '.join(known_ways(args))}")
     if args.device == "cuda" and not torch.cuda.is_available():
         parser.error("--device cuda: PyTorch sees no GPU here")
-    if args.fused_attention is None:
-        args.fused_attention = args.device == "cuda"
+    usual = "rows" if args.device == "cuda" else "products"
+    args.global_attention = args.global_attention or usual
+    args.local_attention = args.local_attention or usual
     torch.set_num_threads(args.threads)
     torch.manual_seed(0)
     try:
         if args.check is not None:
             from golden_check import check  # needs more than timing does
-            if not check(args.check, 0 if args.mode else args.curve_steps, args.fused_attention):
+            if not check(args.check, 0 if args.mode else args.curve_steps, args.global_attention, args.local_attention,
+                         args.one_hot):
                 return 1
+            args.check = None
         if args.mode is None:
             return 0
-        config = Config.read(args.config) if args.config else Config.preset(args.preset, args.variant)
-        result = time_training(args, config) if args.mode == "train" else time_generation(args, config)
+        print(json.dumps(measured(args)))
     except ImportError as missing:
         print(f"{parser.prog}: {missing}: --check needs numpy and safetensors, --data numpy", file=sys.stderr)
         return 2
@@ -229,13 +151,6 @@ def main() -> int:
     except ValueError as problem:
         print(f"{parser.prog}: {problem}", file=sys.stderr)
         return 2
-    print(json.dumps({
-        "implementation": "pytorch", "version": torch.__version__, "mode": args.mode,
-        "model": str(args.config.name if args.config else args.preset), "variant": config.variant,
-        "device": args.device, "dtype": args.dtype, "compiled": args.compiled,
-        "fused_attention": args.fused_attention, "threads": torch.get_num_threads(), "warmup": args.warmup,
-        **result, **device_memory(args), "peak_rss_mib": peak_rss_mib(),
-    }))
     return 0
 
 

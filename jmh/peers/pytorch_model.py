@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass, fields
-from functools import lru_cache
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from pytorch_attention import FORMS, Shape, Way, named
 
 MEGABYTE = "megabyte"
 IN_ACTION = "megabyte_in_action"
@@ -49,6 +50,12 @@ class Config:
         return Config(variant, 512, patch, g_embedding, local, t_max, g_layers, g_heads, l_layers, l_heads,
                       0.02, 257, 258)
 
+    def with_patch_size(self, patch: int) -> Config:
+        """The same model with patches of another size, its global model as wide as before."""
+        if self.global_size % patch:
+            raise ValueError(f"a patch of {patch} bytes does not divide the global width {self.global_size}")
+        return replace(self, P=patch, D_G=self.global_size // patch)
+
     @property
     def global_size(self) -> int:
         return self.P * self.D_G
@@ -60,61 +67,49 @@ PRESETS = {
     "small": (8, 32, 128, 2048, 4, 4, 2, 4),
     "megabyte-130m": (8, 96, 512, 2048, 12, 12, 6, 8),
     "benchmark": (8, 128, 256, 2048, 12, 16, 6, 4),
+    "paper": (8, 256, 1024, 8192, 14, 16, 18, 16),
+    "paper-large": (8, 256, 1024, 8192, 24, 32, 15, 16),
 }
 
 
-@lru_cache(maxsize=8)
-def attention_bias(heads: int, length: int, alibi: bool, device: torch.device) -> Tensor:
-    """What is added to the scores, [query, head, key]: -inf for later keys, for ALiBi m_h * (key - query) else."""
-    position = torch.arange(length, device=device)
-    distance = (position[None, None, :] - position[:, None, None]).float()
-    head = torch.arange(1, heads + 1, device=device)
-    slopes = 2.0 ** (-8.0 * head / heads) if alibi else torch.zeros(heads, device=device)
-    return (slopes[None, :, None] * distance).masked_fill(distance > 0, float("-inf"))
-
-
 class Attention(nn.Module):
-    """Causal attention whose query heads share one key and one value head (Shazeer 2019).
-
-    The heads of a position are further rows of one matrix, so scores and output are one batched product each and
-    nothing is transposed. On the CPU at the timed shapes this is as fast as scaled_dot_product_attention in the
-    global model and faster in the local one, where sequences are P long and there are many. `fused` takes
-    scaled_dot_product_attention all the same, in the same form, so that on a GPU no matrix of scores is in memory.
-    """
+    """Causal attention whose query heads share one key and one value head (Shazeer 2019)."""
 
     def __init__(self, dim: int, heads: int):
         super().__init__()
         self.heads = heads
-        self.fused = False
         self.norm = nn.LayerNorm(dim)
         self.to_q = nn.Linear(dim, dim, bias=False)
         self.to_kv = nn.Linear(dim, 2 * (dim // heads), bias=False)
         self.to_out = nn.Linear(dim, dim, bias=False)
 
-    def forward(self, x: Tensor, bias: Tensor, cache: Tensor | None, past: int) -> Tensor:
+    def forward(self, x: Tensor, way: Way, prepared: Any, cache: Tensor | None = None, past: int = 0) -> Tensor:
         batch, length, dim = x.shape
         x = self.norm(x)
-        q = self.to_q(x).view(batch, length * self.heads, -1)
+        q = self.to_q(x).view(batch, length, self.heads, -1)
         kv = self.to_kv(x)
         if cache is not None:
             cache[:, past:past + length] = kv
             kv = cache[:, :past + length]
         k, v = kv.chunk(2, dim=-1)
-        if self.fused:
-            # As a view, one bias serves the whole batch.
-            mask = bias.to(q.dtype).expand(batch, 1, -1, -1)
-            out = F.scaled_dot_product_attention(q[:, None], k[:, None], v[:, None], attn_mask=mask)
-        else:
-            scores = torch.baddbmm(bias.to(q.dtype), q, k.transpose(1, 2), alpha=q.shape[-1] ** -0.5)
-            out = torch.bmm(scores.softmax(-1), v)
-        return self.to_out(out.reshape(batch, length, dim))
+        return self.to_out(way.attend(q, k, v, prepared).reshape(batch, length, dim))
+
+
+def layer(attention: Attention, feed_forward: nn.Module, x: Tensor, way: Way, prepared: Any,
+          cache: Tensor | None = None, past: int = 0) -> Tensor:
+    x = x + attention(x, way, prepared, cache, past)
+    return x + feed_forward(x)
 
 
 class Transformer(nn.Module):
     def __init__(self, layers: int, dim: int, heads: int, alibi: bool):
         super().__init__()
         self.heads = heads
+        self.size = dim // heads
         self.alibi = alibi
+        self.way = FORMS["products"]
+        self.prepared: Any = None
+        self.layer = layer  # or the same, compiled
         self.layers = nn.ModuleList(
             nn.ModuleList([
                 Attention(dim, heads),
@@ -124,14 +119,22 @@ class Transformer(nn.Module):
             ])
             for _ in range(layers))
 
+    def prepare(self, length: int, device: torch.device, dtype: torch.dtype) -> None:
+        """From now on all sequences have this length."""
+        self.prepared = self.way.prepare(self.shape(0, length, length), device, dtype)
+
+    def shape(self, past: int, end: int, capacity: int) -> Shape:
+        return Shape(self.heads, self.size, past, end, capacity, self.alibi)
+
     def forward(self, x: Tensor, caches: list[Tensor] | None = None, past: int = 0) -> Tensor:
         """x [batch, length, dim]: the positions from `past` on; what is before them lies in the caches."""
-        end = past + x.shape[1]
-        bias = attention_bias(self.heads, caches[0].shape[1] if caches else end, self.alibi, x.device)
-        bias = bias[past:end, :, :end].reshape(-1, end)
+        way = self.way if caches is None or self.way.caches else FORMS["products"]
+        prepared = self.prepared
+        if prepared is None or caches:
+            end = past + x.shape[1]
+            prepared = way.prepare(self.shape(past, end, caches[0].shape[1] if caches else end), x.device, x.dtype)
         for i, (attention, feed_forward) in enumerate(self.layers):
-            x = x + attention(x, bias, caches[i] if caches else None, past)
-            x = x + feed_forward(x)
+            x = self.layer(attention, feed_forward, x, way, prepared, caches[i] if caches else None, past)
         return x
 
     def new_caches(self, batch: int, capacity: int) -> list[Tensor]:
@@ -144,6 +147,7 @@ class Megabyte(nn.Module):
     def __init__(self, config: Config):
         super().__init__()
         c = self.config = config
+        self.one_hot = False
         alibi = c.variant == IN_ACTION
         if c.variant == IN_ACTION:
             self.to_embed = nn.Embedding(c.V, c.D_G)
@@ -158,10 +162,16 @@ class Megabyte(nn.Module):
         self.to_logits = nn.Linear(c.D_L, c.V)
         self.apply(self._initialize)
 
-    def use_fused_attention(self, fused: bool) -> Megabyte:
-        for module in self.modules():
-            if isinstance(module, Attention):
-                module.fused = fused
+    def use_attention(self, of_global: str, of_local: str) -> Megabyte:
+        """The ways by their names; see pytorch_attention."""
+        self.g_transformer.way, self.l_transformer.way = named(of_global), named(of_local)
+        return self
+
+    def prepare(self, length: int, dtype: torch.dtype) -> Megabyte:
+        """From now on all sequences have this length in bytes."""
+        device = self.to_logits.weight.device
+        self.g_transformer.prepare(length // self.config.P, device, dtype)
+        self.l_transformer.prepare(self.config.P, device, dtype)
         return self
 
     def _initialize(self, module: nn.Module) -> None:
@@ -190,67 +200,38 @@ class Megabyte(nn.Module):
 
     def global_model(self, seen: Tensor, caches: list[Tensor] | None = None, past: int = 0) -> Tensor:
         """seen [B, K*P], the patches from number `past` on, to [B, K, P, D_L]."""
+        return self.gl_linear(self.g_transformer(self.global_input(seen, past * self.config.P), caches, past))
+
+    def global_input(self, seen: Tensor, first: int) -> Tensor:
+        """seen [B, K*P], the ids from position `first` on, to [B, K, P*D_G]."""
         if self.config.variant == IN_ACTION:
-            x = self.to_embed(seen)
+            x = self.rows_of(self.to_embed.weight, seen)
         else:
-            first = past * self.config.P
-            x = self.g_embedder(seen) + self.g_pos_embedder.weight[first:first + seen.shape[1]]
-        x = x.view(len(seen), -1, self.config.global_size)
-        return self.gl_linear(self.g_transformer(x, caches, past))
+            positions = self.g_pos_embedder.weight[first:first + seen.shape[1]]
+            x = self.rows_of(self.g_embedder.weight, seen) + positions
+        return x.view(len(seen), -1, self.config.global_size)
 
     def local_model(self, x: Tensor, before: Tensor, caches: list[Tensor] | None = None, past: int = 0) -> Tensor:
         """x [N, n, D_L] from the global model and the bytes before [N, n] to logits [N, n, V]."""
-        if self.config.variant == IN_ACTION:
-            x = x + self.to_l_embed(self.to_embed(before))
-        else:
-            x = x + self.l_embedder(before)
-        return self.to_logits(self.l_transformer(x, caches, past))
+        return self.to_logits(self.l_transformer(self.local_input(x, before), caches, past))
+
+    def local_input(self, x: Tensor, before: Tensor) -> Tensor:
+        if self.config.variant == MEGABYTE:
+            return x + self.rows_of(self.l_embedder.weight, before)
+        if before.numel() < self.config.V:
+            return x + self.to_l_embed(self.to_embed(before))
+        return x + self.rows_of(self.to_l_embed(self.to_embed.weight), before)  # fewer rows in the table than here
+
+    def rows_of(self, table: Tensor, ids: Tensor) -> Tensor:
+        """Looked up, or as a product with rows of one 1 each: then the table's gradient is a product, too, instead of
+        sums that many threads add to."""
+        if not self.one_hot:
+            return F.embedding(ids, table)
+        ones = ids[..., None] == torch.arange(len(table), device=ids.device)
+        return F.linear(ones.to(table.dtype), table.t())
 
     def loss(self, logits: Tensor, ids: Tensor) -> Tensor:
-        return F.cross_entropy(logits.flatten(0, 1), ids.flatten(), ignore_index=self.config.pad_id)
-
-
-@torch.inference_mode()
-def generate(model: Megabyte, ids: Tensor, alignment: str) -> Iterator[tuple[int, Tensor]]:
-    """Greedy continuation of ids [1, t] as the reference does it: everything again for each byte.
-
-    Yields each new id and the logits [V] it was taken from.
-    """
-    c = model.config
-    while True:
-        length = ids.shape[1]
-        if alignment == "reference":
-            padded = F.pad(ids, ((c.P - 1 - length) % c.P, 1), value=c.pad_id)
-            logits = model(padded)[0, -1]
-        else:
-            padded = F.pad(ids, (0, c.P - length % c.P), value=c.pad_id)
-            logits = model(padded)[0, length]
-        chosen = logits.argmax()
-        ids = torch.cat([ids, chosen.view(1, 1)], dim=1)
-        yield chosen.item(), logits
-
-
-@torch.inference_mode()
-def generate_cached(model: Megabyte, ids: Tensor, capacity: int) -> Iterator[tuple[int, Tensor]]:
-    """The same continuation in the `aligned` alignment with key/value caches: the global model runs once for each
-    patch, the local model for one position at a time. `capacity` is the longest sequence in bytes."""
-    c = model.config
-    global_caches = model.g_transformer.new_caches(1, capacity // c.P + 1)
-    local_caches = model.l_transformer.new_caches(1, c.P)
-    patch = ids.shape[1] // c.P
-    local = model.global_model(model.patches_before(ids[:, :patch * c.P]), global_caches)[:, -1]
-    done = 0  # positions of this patch that the local caches hold
-    while True:
-        position = ids.shape[1] % c.P
-        before = model.bytes_before(ids)[:, patch * c.P + done:]
-        logits = model.local_model(local[:, done:position + 1], before, local_caches, done)[0, -1]
-        chosen = logits.argmax()
-        ids = torch.cat([ids, chosen.view(1, 1)], dim=1)
-        yield chosen.item(), logits
-        done = position + 1
-        if done == c.P:
-            patch, done = patch + 1, 0
-            local = model.global_model(ids[:, -c.P:], global_caches, patch)[:, 0]
+        return F.cross_entropy(logits.flatten(0, 1).float(), ids.flatten(), ignore_index=self.config.pad_id)
 
 
 def training_flops(c: Config, batch: int, length: int) -> int:

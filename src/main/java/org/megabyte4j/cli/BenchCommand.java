@@ -18,7 +18,6 @@ import org.megabyte4j.model.Presets;
 import org.megabyte4j.model.Recomputation;
 import org.megabyte4j.model.Variant;
 import org.megabyte4j.tensor.DType;
-import org.megabyte4j.train.OptimizerOptions;
 import org.megabyte4j.train.Schedule;
 import org.megabyte4j.train.TrainOptions;
 import picocli.CommandLine.ArgGroup;
@@ -68,6 +67,10 @@ public final class BenchCommand implements Callable<Integer> {
             + " model's own, for presets megabyte_in_action.")
     private Variant variant;
 
+    @Option(names = "--patch-size", paramLabel = "P", description = "Bytes in a patch, of a global model as wide as the"
+            + " model's own; default is the model's own.")
+    private Integer patchSize;
+
     @Option(names = "--batch", paramLabel = "B", defaultValue = "1",
             description = "Sequences in a training step, or side by side in a generation; default ${DEFAULT-VALUE}.")
     private int batch;
@@ -98,6 +101,9 @@ public final class BenchCommand implements Callable<Integer> {
 
     @Option(names = "--json", description = "Print one line of JSON with every time.")
     private boolean json;
+
+    @Mixin
+    private OptimizerArguments optimizer;
 
     @Mixin
     private RooflineOptions roofline;
@@ -183,14 +189,14 @@ public final class BenchCommand implements Callable<Integer> {
                 .put("java", Runtime.version().toString())
                 .put("mode", roofline.areAskedFor() ? "roofline" : mode.toString())
                 .put("model", model.config == null ? model.preset : model.config.getFileName().toString())
-                .put("variant", parameters.config().variant().id())
+                .put("variant", parameters.config().variant().id()).put("patch_size", parameters.config().patchSize())
                 .put("parameters", parameters.layout().parameterCount()).put("device", backend.name())
                 .put("device_description", backend.description()).put("dtype", parameters.dtype().label())
                 .put("threads", device.threads()).put("warmup", warmup);
     }
 
     private TrainingBench training() {
-        return new TrainingBench(new TrainOptions(batch, length, 1, clip, OptimizerOptions.adamW(),
+        return new TrainingBench(new TrainOptions(batch, length, 1, clip, optimizer.options(null),
                 Schedule.constant(1e-4), recomputation.options(Recomputation.NONE)), steps, warmup);
     }
 
@@ -204,6 +210,7 @@ public final class BenchCommand implements Callable<Integer> {
     private MegabyteConfig config() throws IOException {
         MegabyteConfig config = model.config == null ? Presets.named(model.preset)
                 : ConfigJson.read(Files.readString(model.config), model.config.toString());
+        config = patchSize == null ? config : config.withPatchSize(patchSize);
         return variant == null ? config : config.withVariant(variant);
     }
 

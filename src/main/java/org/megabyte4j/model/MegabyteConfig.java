@@ -186,6 +186,20 @@ public record MegabyteConfig(
                 globalLayers, globalHeads, localLayers, localHeads, initializerRange, padId, eosId, localHeadWidth);
     }
 
+    /**
+     * The same model with patches of another size, its global model as wide as before.
+     *
+     * @throws ConfigException if the width cannot be divided among so many bytes
+     */
+    public MegabyteConfig withPatchSize(int other) {
+        if (other < 1 || globalSize() % other != 0) {
+            throw new ConfigException("a patch of " + other + " bytes does not divide the global width P * D_G = "
+                    + globalSize() + "; use " + nearestDivisor(globalSize(), other));
+        }
+        return new MegabyteConfig(variant, vocabularySize, other, globalSize() / other, localSize, maxLength,
+                globalLayers, globalHeads, localLayers, localHeads, initializerRange, padId, eosId, localHeadWidth);
+    }
+
     /** The same model with another T_MAX. */
     public MegabyteConfig withMaxLength(Integer other) {
         return new MegabyteConfig(variant, vocabularySize, patchSize, globalEmbeddingSize, localSize, other,

@@ -124,6 +124,17 @@ class BenchCommandTest {
     }
 
     @Test
+    void otherOptimizersAndPatchSizesAreTimedAndNamed() throws IOException {
+        JsonNode report = report("--seq-len", "24", "--steps", "1", "--warmup", "0", "--optimizer", "adafactor",
+                "--patch-size", "8", "--json");
+        assertThat(report.get("optimizer").asText()).isEqualTo("adafactor");
+        assertThat(report.get("patch_size").asInt()).isEqualTo(8);
+        assertThat(report.get("flops_per_step").asLong())
+                .isEqualTo(Flops.ofTrainingStep(CONFIG.withPatchSize(8), 1, 24));
+        assertThat(CONFIG.withPatchSize(8).globalSize()).isEqualTo(CONFIG.globalSize());
+    }
+
+    @Test
     void generationIsTimedWithWeightsInBf16Too() throws IOException {
         JsonNode report = report("--mode", "generate", "--context", "7", "--new-bytes", "9", "--json", "--weights",
                 "bf16");
@@ -157,6 +168,8 @@ class BenchCommandTest {
             --weights bf16                        | --weights is for --mode generate
             --roofline --card gtx                 | invalid value for option '--card'
             --tune sometimes                      | unknown tuning sometimes; --tune takes on, off, again
+            --patch-size 5                        | does not divide the global width P * D_G = 24; use 4
+            --optimizer sgd                       | invalid value for option '--optimizer'
             --mode learn                          | invalid value for option '--mode'
             --preset tiny                         | mutually exclusive
             """)

@@ -8,18 +8,23 @@ import java.io.StringWriter;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Comparator;
 import java.util.List;
 import java.util.Locale;
+import java.util.stream.Stream;
 import org.megabyte4j.cli.Main;
 
 /**
  * {@code make bench-report}: the table and the picture of {@code docs/benchmarks.md}, and the budget of
  * {@code docs/performance.md}, from the figures in {@code docs/benchmarks}: {@code compare.jsonl} of the CPU, and what
- * {@code run-checks.sh} leaves on a GPU, {@code gpu.jsonl} and {@code roofline-bf16.json}.
+ * {@code run-checks.sh} leaves on a GPU, {@code gpu.jsonl}, of several sets under names such as
+ * {@code gpu-training.jsonl}, and {@code roofline-bf16.json}.
  */
 public final class BenchReport {
     private static final String[] PLANNED = {"bench", "--roofline", "--preset", "benchmark", "--batch", "32",
         "--seq-len", "2048", "--dtype", "bf16", "--card", "h200", "--json"};
+
+    private static final String CPU = "compare.jsonl";
 
     private BenchReport() {
     }
@@ -29,14 +34,24 @@ public final class BenchReport {
         Path docs = Path.of(args[0]);
         Path figures = docs.resolve("benchmarks");
         StringBuilder text = new StringBuilder();
-        for (String file : new String[] {"gpu", "compare"}) {
-            Path lines = figures.resolve(file + ".jsonl");
-            if (Files.exists(lines)) {
-                section(text, lines, figures.resolve(file + ".png"));
+        for (Path lines : runs(figures)) {
+            section(text, lines, figures.resolve(lines.getFileName().toString().replace(".jsonl", ".png")));
+            if (!lines.getFileName().toString().equals(CPU)) {
+                String targets = Targets.markdown(SpeedCase.reports(lines));
+                text.append(targets).append(targets.isEmpty() ? "" : "\n");
             }
         }
         put(docs.resolve("benchmarks.md"), text.toString());
         put(docs.resolve("performance.md"), RooflineTable.markdown(roofline(figures.resolve("roofline-bf16.json"))));
+    }
+
+    /** What was measured on GPUs, in the order of the files' names, then on the CPU. */
+    private static List<Path> runs(Path figures) throws IOException {
+        try (Stream<Path> files = Files.list(figures)) {
+            return files.filter(file -> file.getFileName().toString().matches("gpu.*\\.jsonl|" + CPU))
+                    .sorted(Comparator.comparing((Path file) -> file.endsWith(CPU)).thenComparing(Path::getFileName))
+                    .toList();
+        }
     }
 
     private static void section(StringBuilder text, Path lines, Path picture) throws IOException {

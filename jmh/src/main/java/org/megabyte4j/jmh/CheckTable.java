@@ -10,6 +10,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.LocalDate;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.Collections;
 import java.util.List;
 import java.util.Locale;
@@ -21,6 +22,9 @@ import java.util.stream.Collectors;
  * figures of both sides go into {@code gpu.jsonl}, for {@link BenchReport}.
  */
 public final class CheckTable {
+    /** Phases of other ways to do the same: for the page, not for the report. */
+    private static final String EXPERIMENTS = ".*-(untuned|fused|unfused)";
+
     private final Path folder;
     private final StringBuilder text = new StringBuilder();
 
@@ -36,12 +40,14 @@ public final class CheckTable {
     }
 
     /** A line of facts, then one for each pair of reports on the same work, as {@code compare.py} writes them. */
-    String lines() {
+    String lines() throws IOException {
         List<ObjectNode> lines = new ArrayList<>();
-        for (String dtype : new String[] {"float32", "bf16"}) {
-            pair(lines, "train-" + dtype, "peer-train-" + dtype);
-            pair(lines, "train-" + dtype, "peer-train-" + dtype + "-compiled");
-            pair(lines, "generate-" + dtype, "peer-generate-" + dtype);
+        for (String work : cases("train-", "generate-")) {
+            if (!work.matches(EXPERIMENTS)) {
+                List<String> peers = new ArrayList<>(List.of("peer-" + work, "peer-" + work + "-compiled"));
+                peers.removeIf(peer -> !report(peer).isObject());
+                (peers.isEmpty() ? List.of("") : peers).forEach(peer -> lines.add(line(work, peer)));
+            }
         }
         ObjectNode facts = JsonNodeFactory.instance.objectNode().put("date", LocalDate.now().toString());
         if (!lines.isEmpty()) {
@@ -52,22 +58,27 @@ public final class CheckTable {
         return lines.stream().map(line -> line + "\n").collect(Collectors.joining());
     }
 
-    private void pair(List<ObjectNode> lines, String ours, String peer) {
-        JsonNode report = report(ours);
-        if (report.isObject()) {
-            ObjectNode line = JsonNodeFactory.instance.objectNode().put("case", ours);
-            line.set("ours", report);
-            if (report(peer).isObject()) {
-                line.set("peer", report(peer));
-            }
-            lines.add(line);
+    private ObjectNode line(String work, String peer) {
+        ObjectNode line = JsonNodeFactory.instance.objectNode().put("case", work);
+        line.set("ours", report(work));
+        if (!peer.isEmpty()) {
+            line.set("peer", report(peer));
         }
+        return line;
+    }
+
+    /** The phases that left a report and whose names begin so, in the order in which they ran. */
+    private List<String> cases(String... beginnings) throws IOException {
+        return Files.readAllLines(folder.resolve("phases.tsv")).stream().map(line -> line.split("\t", -1)[0]).distinct()
+                .filter(phase -> Arrays.stream(beginnings).anyMatch(phase::startsWith))
+                .filter(phase -> report(phase).isObject()).toList();
     }
 
     /** The page. */
     static String of(Path folder) throws IOException {
         CheckTable table = new CheckTable(folder);
         table.phases();
+        table.targets();
         table.training();
         table.generation();
         table.launches();
@@ -79,9 +90,8 @@ public final class CheckTable {
     private void phases() throws IOException {
         text.append("# Checks\n\n");
         List<String> lines = Files.readAllLines(folder.resolve("phases.tsv"));
-        JsonNode device = lines.stream().map(line -> report(line.split("\t", -1)[0]))
-                .filter(r -> r.has("device_description")).findFirst().orElse(null);
-        if (device != null && device.path("device").asText().equals("simulated")) {
+        JsonNode device = device();
+        if (simulated()) {
             text.append("**From the simulated device: no time here is one of hardware.**\n\n");
         }
         if (device != null) {
@@ -97,55 +107,79 @@ public final class CheckTable {
         }
     }
 
-    private void training() {
-        text.append("\n## Training\n\nA step: forward, loss, backward, AdamW. The ratio is that of rates,"
-                + " megabyte4j's over PyTorch's.\n\n"
-                + "| dtype | side | batch x bytes | median ms | least to most | KB/s | TFLOP/s | ratio |\n"
-                + "|---|---|---|--:|---|--:|--:|--:|\n");
-        for (String dtype : new String[] {"float32", "bf16"}) {
-            JsonNode ours = report("train-" + dtype);
-            trainingRow(dtype, "megabyte4j", ours, ours);
-            trainingRow(dtype, "PyTorch, eager", report("peer-train-" + dtype), ours);
-            trainingRow(dtype, "PyTorch, compiled", report("peer-train-" + dtype + "-compiled"), ours);
-        }
-        for (String length : new String[] {"1m", "8m"}) {
-            JsonNode ours = report("train-" + length);
-            trainingRow("bf16", "megabyte4j", ours, ours);
+    /** A report that names the device, if there is one. */
+    private JsonNode device() throws IOException {
+        return cases("").stream().map(this::report).filter(r -> r.has("device_description"))
+                .findFirst().orElse(null);
+    }
+
+    private boolean simulated() throws IOException {
+        JsonNode device = device();
+        return device != null && device.path("device").asText().equals("simulated");
+    }
+
+    private void targets() throws IOException {
+        String rows = simulated() ? "" : Targets.markdown(this::report);
+        if (!rows.isEmpty()) {
+            text.append("\n## Targets\n\nOf an H200; ratios are megabyte4j's rate over PyTorch's.\n\n").append(rows);
         }
     }
 
-    private void trainingRow(String dtype, String side, JsonNode report, JsonNode ours) {
+    private void training() throws IOException {
+        text.append("\n## Training\n\nA step: forward, loss, backward, the optimiser. The ratio is that of rates,"
+                + " megabyte4j's over PyTorch's.\n\n"
+                + "| case | side | batch x bytes | median ms | least to most | KB/s | TFLOP/s | MFU | device memory, MiB"
+                + " | ratio |\n|---|---|---|--:|---|--:|--:|--:|--:|--:|\n");
+        for (String work : cases("train-")) {
+            JsonNode ours = report(work);
+            trainingRow(work, "megabyte4j", ours, ours);
+            trainingRow(work, "PyTorch, eager", report("peer-" + work), ours);
+            trainingRow(work, "PyTorch, compiled", report("peer-" + work + "-compiled"), ours);
+            trainingRow(work, "PyTorch, compiled, float32 weights", report("peer-" + work + "-autocast"), ours);
+        }
+    }
+
+    private void trainingRow(String work, String side, JsonNode report, JsonNode ours) {
         if (report.isMissingNode()) {
             return;
         }
         List<Double> steps = sorted(report.path("step_ms"));
-        row(dtype, side, report.path("batch").asText() + " x " + report.path("seq_len").asText(),
-                number(report, "median_ms"), Report.number(steps.getFirst()) + " to " + Report.number(steps.getLast()),
-                number(report, "kb_per_s"), Report.number(report.path("gflop_per_s").asDouble() / 1e3),
+        double rate = report.path("gflop_per_s").asDouble() / 1e3;
+        double peak = ours.path("peak_tflop_per_s").asDouble();
+        row(work.substring("train-".length()), side + way(report),
+                report.path("batch").asText() + " x " + report.path("seq_len").asText(), number(report, "median_ms"),
+                Report.number(steps.getFirst()) + " to " + Report.number(steps.getLast()), number(report, "kb_per_s"),
+                Report.number(rate), peak > 0 ? String.format(Locale.ROOT, "%.1f %%", 100 * rate / peak) : "",
+                report.has("device_memory_mib") ? number(report, "device_memory_mib") : "",
                 ratio(ours, report, "kb_per_s"));
     }
 
-    private void generation() {
-        text.append("\n## Generation\n\nGreedy, with caches on both sides; one sequence unless said.\n\n"
-                + "| dtype | side | context | bytes/s | median ms of a byte | first byte ms | ratio |\n"
-                + "|---|---|--:|--:|--:|--:|--:|\n");
-        for (String dtype : new String[] {"float32", "bf16"}) {
-            JsonNode ours = report("generate-" + dtype);
-            generationRow(dtype, "megabyte4j", ours, ours);
-            generationRow(dtype, "PyTorch, eager", report("peer-generate-" + dtype), ours);
+    private void generation() throws IOException {
+        text.append("\n## Generation\n\nGreedy, with caches on both sides; the rate of all sequences together.\n\n"
+                + "| case | side | sequences | context | bytes/s | median ms of a byte | first byte ms | ratio |\n"
+                + "|---|---|--:|--:|--:|--:|--:|--:|\n");
+        for (String work : cases("generate-")) {
+            JsonNode ours = report(work);
+            generationRow(work, "megabyte4j", ours, ours);
+            generationRow(work, "PyTorch, eager", report("peer-" + work), ours);
+            generationRow(work, "PyTorch, compiled", report("peer-" + work + "-compiled"), ours);
         }
-        JsonNode many = report("generate-64-bf16");
-        generationRow("bf16", "megabyte4j, 64 sequences", many, many);
     }
 
-    private void generationRow(String dtype, String side, JsonNode report, JsonNode ours) {
+    private void generationRow(String work, String side, JsonNode report, JsonNode ours) {
         if (report.isMissingNode()) {
             return;
         }
         List<Double> bytes = sorted(report.path("byte_ms"));
-        row(dtype, side, report.path("context").asText(), number(report, "bytes_per_s"),
+        row(work.substring("generate-".length()), side + way(report), report.path("batch").asText(),
+                report.path("context").asText(), number(report, "bytes_per_s"),
                 Report.number(bytes.get(bytes.size() / 2)), number(report, "first_byte_ms"),
                 ratio(ours, report, "bytes_per_s"));
+    }
+
+    /** Which of several ways was the fastest. */
+    private static String way(JsonNode report) {
+        return report.path("compiled").asBoolean() && report.has("way") ? " (" + report.path("way").asText() + ")" : "";
     }
 
     private void launches() throws IOException {
@@ -156,10 +190,10 @@ public final class CheckTable {
         }
     }
 
-    private void roofline() {
-        JsonNode report = report("roofline-bf16");
-        if (!report.isMissingNode()) {
-            text.append("\n## A training step, operation by operation\n\n").append(RooflineTable.markdown(report));
+    private void roofline() throws IOException {
+        for (String phase : cases("roofline-")) {
+            text.append("\n## A training step, operation by operation\n\n")
+                    .append(RooflineTable.markdown(report(phase)));
         }
     }
 

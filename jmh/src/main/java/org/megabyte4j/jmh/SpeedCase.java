@@ -2,15 +2,20 @@ package org.megabyte4j.jmh;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
+import com.fasterxml.jackson.databind.node.MissingNode;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.function.Function;
 import org.megabyte4j.model.ModelLayout;
 import org.megabyte4j.model.Presets;
+import org.megabyte4j.model.Variant;
 
 /**
  * What megabyte4j and its peers reached on the same work, over the rounds of one run: the lines of
@@ -83,6 +88,18 @@ final class SpeedCase {
         return List.copyOf(cases.values());
     }
 
+    /** The reports of a file by the names of the phases of {@code run-checks.sh}; missing where there is none. */
+    static Function<String, JsonNode> reports(Path file) throws IOException {
+        Map<String, JsonNode> found = new HashMap<>();
+        for (JsonNode line : lines(file)) {
+            String phase = line.path("case").asText();
+            found.put(phase, line.path("ours"));
+            found.put("peer-" + phase + (line.path("peer").path("compiled").asBoolean() ? "-compiled" : ""),
+                    line.path("peer"));
+        }
+        return phase -> found.getOrDefault(phase, MissingNode.getInstance());
+    }
+
     /** The facts of a file: date, machine, versions. */
     static JsonNode facts(Path file) throws IOException {
         return lines(file).getFirst();
@@ -109,8 +126,25 @@ final class SpeedCase {
                 ? "training" + batch + ", T = " + report.path("seq_len").asText()
                 : "generation" + (report.path("batch").asInt(1) == 1 ? "" : batch) + ", context "
                         + report.path("context").asText();
-        return report.path("model").asText() + ", " + what + ", " + dtype
+        return report.path("model").asText() + special(report) + ", " + what + ", " + dtype
                 + (weights.equals(dtype) ? "" : ", weights in " + weights);
+    }
+
+    /** What of the model or the step is not as usual. */
+    private static String special(JsonNode report) {
+        StringBuilder text = new StringBuilder();
+        if (report.path("variant").asText().equals(Variant.MEGABYTE.id())) {
+            text.append(", variant ").append(Variant.MEGABYTE.id());
+        }
+        String model = report.path("model").asText();
+        int patch = report.path("patch_size").asInt();
+        if (patch > 0 && Presets.all().containsKey(model) && Presets.named(model).patchSize() != patch) {
+            text.append(", P = ").append(patch);
+        }
+        if (!report.path("optimizer").asText("adamw").equals("adamw")) {
+            text.append(", ").append(report.path("optimizer").asText());
+        }
+        return text.toString();
     }
 
     private static String name(JsonNode peer) {

@@ -21,7 +21,7 @@ class BenchReportTest {
 
     private static String round(double ours, double peer, boolean compiled) {
         return """
-                {"case": "t", "ours": {"mode": "train", "model": "benchmark", "batch": 32, "seq_len": 2048,\
+                {"case": "train-bf16", "ours": {"mode": "train", "model": "benchmark", "batch": 32, "seq_len": 2048,\
                  "dtype": "bf16", "kb_per_s": %s, "gflop_per_s": 494500, "peak_tflop_per_s": 989.0, "device_memory_share": 0.25},\
                  "peer": {"kb_per_s": %s, "compiled": %s, "gflop_per_s": 98900, "device_memory_share": 0.5}}
                 """.formatted(ours, peer, compiled);
@@ -79,6 +79,25 @@ class BenchReportTest {
         assertThat(docs.resolve("performance.md")).content().contains("| **total** |", "waits for hardware");
         BufferedImage picture = ImageIO.read(docs.resolve("benchmarks/gpu.png").toFile());
         assertThat(picture.getWidth()).isGreaterThan(picture.getHeight());
+    }
+
+    @Test
+    void eachRunOnAGpuHasItsTableAndTargets() throws IOException {
+        Path gpu = rounds();
+        Files.writeString(gpu.resolveSibling("gpu-shapes.jsonl"), """
+                {"date": "2030-01-03", "machine": "NVIDIA H100, compute capability 9.0"}
+                {"case": "train-p4", "ours": {"mode": "train", "model": "benchmark", "patch_size": 4, "batch": 32,\
+                 "seq_len": 2048, "dtype": "bf16", "optimizer": "adafactor", "kb_per_s": 2000},\
+                 "peer": {"kb_per_s": 1600, "compiled": true}}
+                """);
+        for (String document : List.of("benchmarks.md", "performance.md")) {
+            Files.writeString(docs.resolve(document), BEGIN + "\n" + END + "\n");
+        }
+        BenchReport.main(new String[] {docs.toString()});
+        assertThat(docs.resolve("benchmarks.md")).content().contains("benchmarks/gpu-shapes.png", "benchmarks/gpu.png",
+                "| benchmark, P = 4, adafactor, training, batch 32, T = 2048, bf16 |",
+                "| training, p4, over compiled PyTorch | at least 1.15 | 1.25 | met |",
+                "| training, benchmark, MB/s: aim | at least 4.00 | 3.50 | **missed** |");
     }
 
     @Test
