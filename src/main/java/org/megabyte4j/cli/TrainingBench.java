@@ -37,7 +37,8 @@ record TrainingBench(TrainOptions options, int steps, int warmup) {
         double median = BenchFigures.median(times);
         long flops = modelFlops(parameters);
         Recomputation recomputed = options.recomputation();
-        report.put("optimizer", options.optimizer().kind().toString()).put("batch", options.batch()).put("seq_len", options.length()).put("clip", options.clip())
+        report.put("batch", options.batch()).put("seq_len", options.length()).put("clip", options.clip())
+                .put("optimizer", options.optimizer().kind().toString())
                 .put("recompute", recomputed.stacks().toString())
                 .put("keep_attention", recomputed.keepAttention()).put("planned_bytes", planned)
                 .set("step_ms", BenchFigures.array(times));

@@ -32,7 +32,8 @@ class LargeIndexTest {
         assertThat(ShortAttention.workspace(local, 64)).isLessThan(1 << 20);
         AttentionShape global = new AttentionShape(64, LENGTH / 8, 16, 1, 64);
         assertThat(global.rows() * global.packedWidth()).isEqualTo(exact(64 * (LENGTH / 8), 18 * 64, 0));
-        assertThat(TiledAttention.backwardWorkspace(global, 2)).isEqualTo(exact(global.rows(), 128, 2 * 2 * 128 * 128 + 64 * 17));
+        assertThat(TiledAttention.backwardWorkspace(global, 2))
+                .isEqualTo(exact(global.rows(), 128, 2 * 2 * 128 * 128 + 64 * 17));
     }
 
     @Test
