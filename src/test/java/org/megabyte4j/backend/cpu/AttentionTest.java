@@ -34,8 +34,8 @@ class AttentionTest {
                 new AttentionShape(3, 65, 5, 1, 13), new AttentionShape(1, 127, 2, 2, 3),
                 new AttentionShape(1, 128, 2, 1, 64), new AttentionShape(1, 129, 2, 1, 80),
                 new AttentionShape(1, 257, 4, 2, 8), new AttentionShape(2, 300, 3, 1, 3),
-                // The steepest of sixteen heads look back two blocks.
-                new AttentionShape(1, 430, 16, 1, 4));
+                // The steepest of eight heads look back two blocks of three.
+                new AttentionShape(1, 386, 8, 1, 4));
     }
 
     @BeforeAll
