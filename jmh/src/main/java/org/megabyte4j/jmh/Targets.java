@@ -33,6 +33,7 @@ final class Targets {
     private Targets(Function<String, JsonNode> reports) {
         this.reports = reports;
         training();
+        attention();
         generation();
     }
 
@@ -83,6 +84,25 @@ final class Targets {
             OptionalDouble taken = scaled("train-" + length, "device_memory_mib", 0x1p20);
             atMost("training, " + length + ", device memory over the plan's", 1.03,
                     quotient(taken, number(report, "planned_bytes")));
+        }
+    }
+
+    /** Forward over long contexts, heads of 64, against what was published of an H100; Shah et al. 2024. */
+    private void attention() {
+        attention("1 x 4096, ", 284, 363, 420);
+        attention("1 x 16384, ", 299, 388, 473);
+    }
+
+    private void attention(String shape, double flash2, double cudnn, double flash3) {
+        for (JsonNode row : reports.apply("kernels").path("operations")) {
+            if (row.path("operation").asText().equals("causalAttention") && row.path("dtype").asText().equals("bf16")
+                    && row.path("shape").asText().startsWith(shape)) {
+                String what = "attention, " + row.path("shape").asText() + ", TFLOP/s: ";
+                OptionalDouble reached = number(row, "tflop_per_s");
+                atLeast(what + "FlashAttention-2", flash2, reached);
+                atLeast(what + "cuDNN", cudnn, reached);
+                atLeast(what + "FlashAttention-3", flash3, reached);
+            }
         }
     }
 

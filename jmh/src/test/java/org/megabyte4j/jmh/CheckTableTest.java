@@ -78,11 +78,13 @@ class CheckTableTest {
 
                 A step: forward, loss, backward, the optimiser. The ratio is that of rates, megabyte4j's over PyTorch's.
 
-                | case | side | batch x bytes | median ms | least to most | KB/s | TFLOP/s | MFU | device memory, MiB | ratio |
+                | case | side | batch x bytes | median ms | least to most | KB/s | TFLOP/s | MFU\
+                 | device memory, MiB | ratio |
                 |---|---|---|--:|---|--:|--:|--:|--:|--:|
                 | bf16 | megabyte4j | 32 x 2048 | 11.0 | 10.0 to 12.0 | 6,000 | 450 | 50.0 % | 7,000 |  |
                 | bf16 | PyTorch, eager | 32 x 2048 | 21.3 | 20.5 to 22.0 | 3,000 | 225 | 25.0 % |  | 2.00 |
-                | bf16 | PyTorch, compiled (graph) | 32 x 2048 | 16.0 | 16.0 to 16.0 | 4,000 | 300 | 33.3 % | 10,000 | 1.50 |
+                | bf16 | PyTorch, compiled (graph) | 32 x 2048 | 16.0 | 16.0 to 16.0 | 4,000 | 300 | 33.3 %\
+                 | 10,000 | 1.50 |
                 | 1m | megabyte4j | 1 x 1048576 | 4,000 | 4,000 to 4,000 | 262 | 350 |  |  |  |
 
                 ## Generation
@@ -103,6 +105,24 @@ class CheckTableTest {
     }
 
     @Test
+    void singleOperationsHaveTargetsToo() throws IOException {
+        write("phases.tsv", "kernel-times\tok\t30\t\n");
+        write("kernels.json", """
+                {"operations": [{"operation": "causalAttention", "shape": "1 x 4096, 16 heads of 64", "dtype": "bf16",
+                 "tflop_per_s": 370.0}]}""");
+        write("roofline-bf16.json", """
+                {"median_ms": 20.0, "total": {"measured_us": 19000},
+                 "operations": [{"operation": "adamW", "share": 0.9}]}""");
+        assertThat(CheckTable.of(folder)).contains("""
+                | training, benchmark, gaps' share of a step | at most 0.0300 | 0.0500 | **missed** |
+                | training, AdamW, share of the copy's bandwidth | at least 0.850 | 0.900 | met |
+                | attention, 1 x 4096, 16 heads of 64, TFLOP/s: FlashAttention-2 | at least 284 | 370 | met |
+                | attention, 1 x 4096, 16 heads of 64, TFLOP/s: cuDNN | at least 363 | 370 | met |
+                | attention, 1 x 4096, 16 heads of 64, TFLOP/s: FlashAttention-3 | at least 420 | 370 | **missed** |
+                """);
+    }
+
+    @Test
     void untunedStepsAreOnThePageButNotInTheReport() throws IOException {
         write("phases.tsv", "train-untuned\tok\t30\t\n");
         write("train-untuned.json", "{\"batch\": 32}");
@@ -115,7 +135,8 @@ class CheckTableTest {
     void bothSidesOfEqualWorkAreALineForTheReport() throws IOException {
         write("phases.tsv", "train-bf16\tok\t30\t\n");
         write("train-bf16.json", """
-                {"mode": "train", "device_description": "NVIDIA H200, compute capability 9.0", "java": "25", "kb_per_s": 3}""");
+                {"mode": "train", "device_description": "NVIDIA H200, compute capability 9.0", "java": "25",
+                 "kb_per_s": 3}""");
         write("peer-train-bf16.json", "{\"kb_per_s\": 2}");
         write("peer-train-bf16-compiled.json", "{\"kb_per_s\": 2.5, \"compiled\": true}");
         CheckTable.main(new String[] {folder.toString()});
