@@ -51,11 +51,14 @@ final class AttentionReach {
         float largest = 0;
         for (long row = first; row < first + shape.length(); row++) {
             long at = packed.query(row, head);
-            float square = kernels.dot(qkv, at, qkv, at, shape.headSize());
-            // A NaN stays, and nothing is left out then.
-            largest = square <= largest ? largest : Math.max(square, largest);
+            largest = larger(largest, kernels.dot(qkv, at, qkv, at, shape.headSize()));
         }
         norms.setAtIndex(FLOAT, index, largest);
+    }
+
+    /** The larger of two; a NaN stays, and nothing is left out then. */
+    static float larger(float a, float b) {
+        return b <= a ? a : Math.max(a, b);
     }
 
     /** The first position that a query of this head may have to look at. */

@@ -7,8 +7,15 @@ import java.lang.foreign.MemorySegment;
 import org.megabyte4j.backend.AttentionBias;
 import org.megabyte4j.backend.AttentionShape;
 
-/** Attention of new positions to a cache of keys and values, for generation: a thread takes a head of a sequence. */
+/**
+ * Attention of new positions to a cache of keys and values, for generation: a thread takes a head of a position. With
+ * ALiBi a head goes back only as far as it looks ({@link AttentionBias#reach}), from the largest norm among the cache's
+ * keys; finding that is one pass over them for all new positions and heads.
+ */
 final class CachedAttention {
+    /** What is left out comes in whole runs of vectors, so that the others are summed as ever. */
+    private static final int ALIGNMENT = 64;
+
     private final Workers workers;
     private final Kernels kernels;
 
@@ -17,9 +24,9 @@ final class CachedAttention {
         this.kernels = kernels;
     }
 
-    /** Float32 elements of workspace: a row of scores per thread. */
-    static long workspace(long capacity, int threads) {
-        return threads * capacity;
+    /** Float32 elements of workspace: for each thread a row of scores, and of each key head its largest norm. */
+    static long workspace(AttentionShape shape, long capacity, int threads) {
+        return threads * (capacity + shape.batch() * shape.keyValueHeads());
     }
 
     void forward(AttentionShape shape, MemorySegment qkv, AttentionBias bias, MemorySegment cache, long capacity,
@@ -28,15 +35,33 @@ final class CachedAttention {
         PackedRows packed = new PackedRows(shape);
         int size = shape.headSize();
         float scale = (float) (1 / Math.sqrt(size));
-        long tasks = shape.rows() * shape.heads();
+        long rows = shape.rows();
+        MemorySegment norms = workspace.asSlice(workers.threads() * capacity << 2);
+        boolean limited = bias.vanishesWithin(longest(shape, past), shape.heads());
+        if (limited) {
+            findNorms(shape, cache, capacity, past, norms);
+        }
         workers.run((thread, threads) -> {
             MemorySegment scores = workspace.asSlice(thread * capacity << 2, capacity << 2);
-            for (long task = thread; task < tasks; task += threads) {
+            // Heads look back differently far, so each row begins with another one.
+            for (long task = 0; task < rows * shape.heads(); task++) {
                 long row = task / shape.heads();
                 int head = (int) (task % shape.heads());
+                if ((row + head) % threads != thread) {
+                    continue;
+                }
                 long sequence = row / shape.length();
-                int visible = (int) (past.getAtIndex(JAVA_INT_UNALIGNED, sequence) + row % shape.length() + 1);
-                long first = sequence * capacity;
+                long last = past.getAtIndex(JAVA_INT_UNALIGNED, sequence) + row % shape.length();
+                long from = 0;
+                if (limited) {
+                    long query = packed.query(row, head);
+                    double square = kernels.dot(qkv, query, qkv, query, size)
+                            * (double) largest(norms, shape, sequence, packed.keyValueHead(head));
+                    long reach = bias.reach(head, shape.heads(), Math.sqrt(square / size), last + 1);
+                    from = Math.max(0, last - reach) / ALIGNMENT * ALIGNMENT;
+                }
+                int visible = (int) (last + 1 - from);
+                long first = sequence * capacity + from;
                 for (long j = 0; j < visible; j++) {
                     scores.setAtIndex(FLOAT, j, scale * kernels.dot(qkv, packed.query(row, head), cache,
                             packed.cachedKey(first + j, head), size));
@@ -55,6 +80,45 @@ final class CachedAttention {
                 }
             }
         });
+    }
+
+    private static long longest(AttentionShape shape, MemorySegment past) {
+        long longest = 0;
+        for (long sequence = 0; sequence < shape.batch(); sequence++) {
+            longest = Math.max(longest, past.getAtIndex(JAVA_INT_UNALIGNED, sequence) + shape.length());
+        }
+        return longest;
+    }
+
+    /** The squares of the largest norms in each thread's share of the keys, {@code [threads, batch, key heads]}. */
+    private void findNorms(AttentionShape shape, MemorySegment cache, long capacity, MemorySegment past,
+            MemorySegment norms) {
+        PackedRows packed = new PackedRows(shape);
+        int group = shape.heads() / shape.keyValueHeads();
+        long heads = shape.batch() * shape.keyValueHeads();
+        workers.run((thread, threads) -> {
+            for (long i = 0; i < heads; i++) {
+                long sequence = i / shape.keyValueHeads();
+                int head = (int) (i % shape.keyValueHeads()) * group;
+                long keys = past.getAtIndex(JAVA_INT_UNALIGNED, sequence) + shape.length();
+                float largest = 0;
+                for (long key = thread; key < keys; key += threads) {
+                    long at = packed.cachedKey(sequence * capacity + key, head);
+                    largest = AttentionReach.larger(largest, kernels.dot(cache, at, cache, at, shape.headSize()));
+                }
+                norms.setAtIndex(FLOAT, thread * heads + i, largest);
+            }
+        });
+    }
+
+    private float largest(MemorySegment norms, AttentionShape shape, long sequence, int keyValueHead) {
+        float largest = 0;
+        long heads = shape.batch() * shape.keyValueHeads();
+        for (int thread = 0; thread < workers.threads(); thread++) {
+            largest = AttentionReach.larger(largest,
+                    norms.getAtIndex(FLOAT, thread * heads + sequence * shape.keyValueHeads() + keyValueHead));
+        }
+        return largest;
     }
 
     private static void append(AttentionShape shape, MemorySegment qkv, MemorySegment cache, long capacity,

@@ -53,7 +53,7 @@ final class WorkspaceMeter extends ShapeChecks {
     public void cachedAttention(AttentionShape shape, Tensor qkv, AttentionBias bias, Tensor cache, Tensor past,
             Tensor out) {
         super.cachedAttention(shape, qkv, bias, cache, past, out);
-        need(CachedAttention.workspace(cache.size(1), threads));
+        need(CachedAttention.workspace(shape, cache.size(1), threads));
     }
 
     @Override

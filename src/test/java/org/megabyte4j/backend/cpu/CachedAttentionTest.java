@@ -29,7 +29,9 @@ class CachedAttentionTest {
                 new Case(new AttentionShape(3, 1, 4, 2, 24), 130, 0, 129, 64),
                 new Case(new AttentionShape(2, 7, 4, 1, 80), 20, 13, 0),
                 new Case(new AttentionShape(2, 65, 6, 3, 5), 70, 0, 5),
-                new Case(new AttentionShape(1, 150, 2, 1, 16), 300, 133));
+                new Case(new AttentionShape(1, 150, 2, 1, 16), 300, 133),
+                // Of sixteen heads the steepest look back some 150 positions.
+                new Case(new AttentionShape(2, 3, 16, 2, 4), 900, 890, 420));
     }
 
     @BeforeAll

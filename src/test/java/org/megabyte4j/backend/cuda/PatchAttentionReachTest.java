@@ -36,7 +36,7 @@ class PatchAttentionReachTest {
         for (DType dtype : TYPES) {
             Map<String, float[]> whole =
                     KernelComparison.run(dtype, work(shape, new PatchAttentionGroup(false, all), 1));
-            for (int group = 1; group <= all; group++) {
+            for (int group : new int[] {1, 2, 3, 8}) {
                 if (all % group == 0) {
                     Map<String, float[]> part = KernelComparison.run(dtype,
                             work(shape, new PatchAttentionGroup(true, group), 1));
