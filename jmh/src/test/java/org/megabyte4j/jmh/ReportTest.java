@@ -49,7 +49,7 @@ class ReportTest {
                     .shouldFailOnError(true).resultFormat(ResultFormatType.JSON).result(json.toString()).build())
                     .run().size();
         }
-        assertThat(benchmarks).isEqualTo(3 + 2 + 2 + 2 + 4 + 4 + 2 + 1);
+        assertThat(benchmarks).isEqualTo(3 + 2 + 2 + 2 + 4 + 4 + 4 + 1);
         assertThat(Report.markdown(json, "cpu").lines()).hasSize(5)
                 .last().asString().matches("\\| TrainingStep\\.step \\| model tiny 1x64 \\| [0-9.,]+ \\|  \\| ms/op \\|");
     }

@@ -1,6 +1,7 @@
 package org.megabyte4j.backend.cuda;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.junit.jupiter.api.Assumptions.assumeFalse;
 
 import com.sun.management.ThreadMXBean;
 import java.lang.management.ManagementFactory;
@@ -145,6 +146,8 @@ class TrainingStepTest {
             assertThat(allocating).as("steps that make garbage; when it compiles anew, the JVM does").isLessThan(3);
         }
         Arrays.sort(nanoseconds);
+        assumeFalse(System.getenv().getOrDefault("LD_PRELOAD", "").contains("libasan"),
+                "with a sanitizer in the simulated device, times mean nothing");
         assertThat(nanoseconds[0]).as("nanoseconds of a step").isLessThan(100_000);
     }
 
