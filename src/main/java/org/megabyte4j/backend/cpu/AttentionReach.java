@@ -67,9 +67,20 @@ final class AttentionReach {
             return 0;
         }
         long row = sequence * (shape.heads() + shape.keyValueHeads());
-        double query = norms.getAtIndex(FLOAT, row + head);
-        double key = norms.getAtIndex(FLOAT, row + shape.heads() + packed.keyValueHead(head));
+        return firstSeen(shape, bias, head, norms.getAtIndex(FLOAT, row + head),
+                norms.getAtIndex(FLOAT, row + shape.heads() + packed.keyValueHead(head)), position, shape.length());
+    }
+
+    /**
+     * The first position that a query may have to look at.
+     *
+     * @param query  square of the largest norm
+     * @param key    the same, among all keys before
+     * @param length positions in the sequence
+     */
+    static long firstSeen(AttentionShape shape, AttentionBias bias, int head, double query, double key, long position,
+            long length) {
         double largestScore = Math.sqrt(query * key / shape.headSize());
-        return Math.max(0, position - bias.reach(head, shape.heads(), largestScore, shape.length()));
+        return Math.max(0, position - bias.reach(head, shape.heads(), largestScore, length));
     }
 }

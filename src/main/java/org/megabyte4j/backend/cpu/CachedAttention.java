@@ -55,10 +55,9 @@ final class CachedAttention {
                 long from = 0;
                 if (limited) {
                     long query = packed.query(row, head);
-                    double square = kernels.dot(qkv, query, qkv, query, size)
-                            * (double) largest(norms, shape, sequence, packed.keyValueHead(head));
-                    long reach = bias.reach(head, shape.heads(), Math.sqrt(square / size), last + 1);
-                    from = Math.max(0, last - reach) / ALIGNMENT * ALIGNMENT;
+                    from = AttentionReach.firstSeen(shape, bias, head, kernels.dot(qkv, query, qkv, query, size),
+                            largest(norms, shape, sequence, packed.keyValueHead(head)), last, last + 1)
+                            / ALIGNMENT * ALIGNMENT;
                 }
                 int visible = (int) (last + 1 - from);
                 long first = sequence * capacity + from;
