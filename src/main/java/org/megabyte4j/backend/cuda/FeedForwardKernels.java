@@ -5,7 +5,6 @@ import static org.megabyte4j.backend.cuda.KernelType.I32;
 import static org.megabyte4j.backend.cuda.KernelType.I64;
 import static org.megabyte4j.backend.cuda.KernelType.PTR;
 
-import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
@@ -18,12 +17,8 @@ import org.megabyte4j.tensor.Tensor;
 
 /** Feed-forward layers at once, {@code kernels/feed_forward.cu}. */
 final class FeedForwardKernels {
-    /** Widths that there are kernels for. */
-    private static final List<Integer> DIMS = List.of(64, 128, 256);
-    /** Rows of a block, hidden columns that it computes together. */
-    private static final int ROWS = 128;
+    /** Hidden columns that a block computes together. */
     private static final int SLICE = 64;
-    private static final int THREADS = 256;
     private static final int SUM_COLUMNS = 32;
     private static final int SUM_THREADS = 1024;
 
@@ -41,13 +36,7 @@ final class FeedForwardKernels {
 
     /** Why there is no kernel for these sizes; empty if there is one. */
     static List<String> obstacles(DType dtype, long dim, long hidden) {
-        List<String> obstacles = new ArrayList<>();
-        if (dtype != DType.BF16) {
-            obstacles.add("feed-forward layers at once are computed in bf16, not in " + dtype.label());
-        }
-        if (dim > Integer.MAX_VALUE || !DIMS.contains((int) dim)) {
-            obstacles.add("the layer's width is " + dim + "; it can be " + DIMS);
-        }
+        List<String> obstacles = LayerTile.obstacles("feed-forward", dtype, dim);
         if (hidden < 1 || hidden % SLICE != 0) {
             obstacles.add("its hidden width is " + hidden + "; it can be a multiple of " + SLICE);
         }
@@ -60,11 +49,11 @@ final class FeedForwardKernels {
     }
 
     private static int forwardBytes(int dim) {
-        return Short.BYTES * (ROWS * dim + 2 * ROWS * SLICE + 3 * SLICE * dim);
+        return Short.BYTES * (LayerTile.ROWS * dim + 2 * LayerTile.ROWS * SLICE + 3 * SLICE * dim);
     }
 
     private static int backwardBytes(int dim) {
-        return Short.BYTES * (2 * ROWS * dim + ROWS * SLICE + 5 * SLICE * dim / 2);
+        return Short.BYTES * (2 * LayerTile.ROWS * dim + LayerTile.ROWS * SLICE + 5 * SLICE * dim / 2);
     }
 
     /**
@@ -119,21 +108,18 @@ final class FeedForwardKernels {
                 .arg(x).arg(mean).arg(rstd).arg(d).arg(factors.normed()).arg(factors.activated())
                 .arg(factors.dHidden()).arg(factors.dOut()).arg(workspace).arg(rows).launch();
         addSums.grid(Math.ceilDiv(3 * dim + hidden, SUM_COLUMNS)).block(SUM_THREADS)
-                .arg(workspace).arg(blocks(rows)).arg(dim).arg(hidden).arg(gradients.norm()).arg(gradients.normBias())
+                .arg(workspace).arg(LayerTile.blocks(rows)).arg(dim).arg(hidden)
+                .arg(gradients.norm()).arg(gradients.normBias())
                 .arg(gradients.contractBias()).arg(gradients.expandBias()).launch();
     }
 
     /** A block's sums for the vectors' gradients. */
     long feedForwardBackwardWorkspaceBytes(long rows, long dim, long hidden) {
-        return blocks(rows) * (3 * dim + hidden) * Float.BYTES;
-    }
-
-    private static long blocks(long rows) {
-        return Math.ceilDiv(rows, (long) ROWS);
+        return LayerTile.blocks(rows) * (3 * dim + hidden) * Float.BYTES;
     }
 
     private static Kernel begin(Kernel kernel, FeedForwardParameters weights, long rows, int sharedBytes) {
-        return kernel.grid(blocks(rows)).block(THREADS).shared(sharedBytes)
+        return kernel.grid(LayerTile.blocks(rows)).block(LayerTile.THREADS).shared(sharedBytes)
                 .arg(weights.norm()).arg(weights.normBias()).arg(weights.expand()).arg(weights.expandBias())
                 .arg(weights.contract()).arg(weights.contractBias()).arg((int) weights.hidden());
     }

@@ -18,8 +18,7 @@ import org.megabyte4j.tensor.Tensor;
  * is built, so it is decided then: on as many rows as keep the GPU busy, whatever the graph's number is.
  */
 final class FusionTrials {
-    /** Rows of a block, and how often the blocks fill the GPU. */
-    private static final long ROWS = 128;
+    /** How often the blocks fill the GPU. */
     private static final long WAVES = 4;
 
     private final CudaKernels kernels;
@@ -27,7 +26,7 @@ final class FusionTrials {
 
     FusionTrials(CudaKernels kernels, int multiprocessors) {
         this.kernels = kernels;
-        rows = ROWS * WAVES * multiprocessors;
+        rows = LayerTile.ROWS * WAVES * multiprocessors;
     }
 
     /** The tensors of a trial. */

@@ -5,7 +5,6 @@ import static org.megabyte4j.backend.cuda.KernelType.I32;
 import static org.megabyte4j.backend.cuda.KernelType.I64;
 import static org.megabyte4j.backend.cuda.KernelType.PTR;
 
-import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
@@ -20,13 +19,9 @@ import org.megabyte4j.tensor.Tensor;
 
 /** Attention layers at once, {@code kernels/self_attention.cu}. */
 final class SelfAttentionKernels {
-    /** Widths that there are kernels for. */
-    private static final List<Integer> DIMS = List.of(64, 128, 256);
     private static final int HEAD = 64;
-    /** Rows of a warp, which has whole patches; of a block. */
+    /** Rows of a warp, which has whole patches. */
     private static final int WARP_ROWS = 16;
-    private static final int ROWS = 128;
-    private static final int THREADS = 256;
 
     /** Of one width. */
     private record Kernels(Kernel forward, Kernel backward) { }
@@ -42,13 +37,7 @@ final class SelfAttentionKernels {
 
     /** Why there is no kernel for these sizes; empty if there is one. */
     static List<String> obstacles(DType dtype, long dim, AttentionShape shape) {
-        List<String> obstacles = new ArrayList<>();
-        if (dtype != DType.BF16) {
-            obstacles.add("attention layers at once are computed in bf16, not in " + dtype.label());
-        }
-        if (dim > Integer.MAX_VALUE || !DIMS.contains((int) dim)) {
-            obstacles.add("the layer's width is " + dim + "; it can be " + DIMS);
-        }
+        List<String> obstacles = LayerTile.obstacles("attention", dtype, dim);
         if (shape.length() > WARP_ROWS || WARP_ROWS % shape.length() != 0) {
             obstacles.add("its sequences have " + shape.length() + " positions; they can have 1, 2, 4, 8 or 16");
         }
@@ -66,11 +55,11 @@ final class SelfAttentionKernels {
     }
 
     private static int forwardBytes(int dim) {
-        return Short.BYTES * (ROWS + 3 * HEAD) * dim;
+        return Short.BYTES * (LayerTile.ROWS + 3 * HEAD) * dim;
     }
 
     private static int backwardBytes(int dim, int heads) {
-        return Short.BYTES * (2 * ROWS * dim + ROWS * HEAD * (heads + 2));
+        return Short.BYTES * (2 * LayerTile.ROWS * dim + LayerTile.ROWS * HEAD * (heads + 2));
     }
 
     /**
@@ -117,21 +106,17 @@ final class SelfAttentionKernels {
         begin(kernels.get(dim).backward, backwardBytes(dim, shape.heads()), shape, weights, bias)
                 .arg(qkv).arg(x).arg(mean).arg(rstd).arg(d).arg(factors.dQkv()).arg(factors.normed())
                 .arg(factors.dOut()).arg(workspace).launch();
-        layerNorm.addGradients(workspace, blocks(shape), dim, gradients.norm(), gradients.normBias());
+        layerNorm.addGradients(workspace, LayerTile.blocks(shape.rows()), dim, gradients.norm(), gradients.normBias());
     }
 
     /** A block's sums for LayerNorm's gradients. */
     long selfAttentionBackwardWorkspaceBytes(AttentionShape shape, long dim) {
-        return blocks(shape) * 2 * dim * Float.BYTES;
-    }
-
-    private static long blocks(AttentionShape shape) {
-        return Math.ceilDiv(shape.rows(), (long) ROWS);
+        return LayerTile.blocks(shape.rows()) * 2 * dim * Float.BYTES;
     }
 
     private static Kernel begin(Kernel kernel, int sharedBytes, AttentionShape shape, AttentionParameters weights,
             AttentionBias bias) {
-        return kernel.grid(blocks(shape)).block(THREADS).shared(sharedBytes)
+        return kernel.grid(LayerTile.blocks(shape.rows())).block(LayerTile.THREADS).shared(sharedBytes)
                 .arg(weights.norm()).arg(weights.normBias()).arg(weights.toQkv()).arg(weights.toOut())
                 .arg(shape.heads()).arg(shape.rows()).arg((int) shape.length()).arg((float) (1 / Math.sqrt(HEAD)))
                 .arg(bias == AttentionBias.ALIBI ? -8f / shape.heads() : 0f);
