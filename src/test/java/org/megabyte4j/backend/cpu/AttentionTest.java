@@ -12,6 +12,7 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
 import org.megabyte4j.backend.AttentionBias;
 import org.megabyte4j.backend.AttentionShape;
+import org.megabyte4j.backend.AttentionWork;
 import org.megabyte4j.backend.Comparison;
 import org.megabyte4j.backend.Ops;
 import org.megabyte4j.tensor.DType;
@@ -52,17 +53,7 @@ class AttentionTest {
     @MethodSource("shapes")
     void forwardAndBackward(AttentionShape shape) {
         for (AttentionBias bias : AttentionBias.values()) {
-            Comparison.check(backends.all(), TOLERANCE, t -> {
-                Tensor qkv = t.random(shape.rows(), shape.packedWidth());
-                Tensor dOut = t.random(shape.rows(), shape.width());
-                Tensor out = t.result("out", shape.rows(), shape.width());
-                Tensor logSumExp = t.result("logSumExp", shape.batch(), shape.heads(), shape.length());
-                Tensor dQkv = t.result("dQkv", shape.rows(), shape.packedWidth());
-                return ops -> {
-                    ops.causalAttention(shape, qkv, bias, out, logSumExp);
-                    ops.causalAttentionBackward(shape, qkv, bias, out, logSumExp, dOut, dQkv);
-                };
-            });
+            Comparison.check(backends.all(), TOLERANCE, AttentionWork.forwardAndBackward(shape, bias));
         }
     }
 

@@ -11,6 +11,7 @@ import org.junit.jupiter.params.provider.EnumSource;
 import org.junit.jupiter.params.provider.MethodSource;
 import org.megabyte4j.backend.AttentionBias;
 import org.megabyte4j.backend.AttentionShape;
+import org.megabyte4j.backend.AttentionWork;
 import org.megabyte4j.tensor.DType;
 import org.megabyte4j.tensor.Tensor;
 
@@ -39,17 +40,7 @@ class LocalAttentionKernelsTest {
     @MethodSource("shapes")
     void forwardAndBackward(AttentionShape shape) {
         for (AttentionBias bias : AttentionBias.values()) {
-            KernelComparison.check(t -> {
-                Tensor qkv = t.random(shape.rows(), shape.packedWidth());
-                Tensor dOut = t.random(shape.rows(), shape.width());
-                Tensor out = t.result("out", shape.rows(), shape.width());
-                Tensor logSumExp = t.float32Result("logSumExp", shape.batch(), shape.heads(), shape.length());
-                Tensor dQkv = t.result("dQkv", shape.rows(), shape.packedWidth());
-                return ops -> {
-                    ops.causalAttention(shape, qkv, bias, out, logSumExp);
-                    ops.causalAttentionBackward(shape, qkv, bias, out, logSumExp, dOut, dQkv);
-                };
-            });
+            KernelComparison.check(AttentionWork.forwardAndBackward(shape, bias));
         }
     }
 

@@ -13,6 +13,7 @@ import org.junit.jupiter.params.provider.EnumSource;
 import org.junit.jupiter.params.provider.MethodSource;
 import org.megabyte4j.backend.AttentionBias;
 import org.megabyte4j.backend.AttentionShape;
+import org.megabyte4j.backend.AttentionWork;
 import org.megabyte4j.backend.Comparison.Tensors;
 import org.megabyte4j.backend.Ops;
 import org.megabyte4j.tensor.DType;
@@ -78,17 +79,7 @@ class PatchAttentionKernelsTest {
     @Test
     void operationsOfLongSequencesComeHere() {
         AttentionShape shape = new AttentionShape(1, 66, 2, 1, 16);
-        KernelComparison.check(t -> {
-            Tensor qkv = t.random(shape.rows(), shape.packedWidth());
-            Tensor dOut = t.random(shape.rows(), shape.width());
-            Tensor out = t.result("out", shape.rows(), shape.width());
-            Tensor logSumExp = t.float32Result("logSumExp", shape.batch(), shape.heads(), shape.length());
-            Tensor dQkv = t.result("dQkv", shape.rows(), shape.packedWidth());
-            return ops -> {
-                ops.causalAttention(shape, qkv, AttentionBias.ALIBI, out, logSumExp);
-                ops.causalAttentionBackward(shape, qkv, AttentionBias.ALIBI, out, logSumExp, dOut, dQkv);
-            };
-        });
+        KernelComparison.check(AttentionWork.forwardAndBackward(shape, AttentionBias.ALIBI));
     }
 
     /** Heads of whole vectors, in tensors that do not start at one. */

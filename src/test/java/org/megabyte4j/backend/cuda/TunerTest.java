@@ -16,6 +16,7 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 import org.megabyte4j.backend.AttentionBias;
 import org.megabyte4j.backend.AttentionShape;
+import org.megabyte4j.backend.AttentionWork;
 import org.megabyte4j.backend.Comparison.Tensors;
 import org.megabyte4j.backend.Ops;
 import org.megabyte4j.tensor.DType;
@@ -106,17 +107,7 @@ class TunerTest {
 
     /** Shapes that have two ways each, and what they are called. */
     private static Function<Tensors, Consumer<Ops>> attention(AttentionShape shape) {
-        return t -> {
-            Tensor qkv = t.random(shape.rows(), shape.packedWidth());
-            Tensor dOut = t.random(shape.rows(), shape.width());
-            Tensor out = t.result("out", shape.rows(), shape.width());
-            Tensor logSumExp = t.float32Result("logSumExp", shape.batch(), shape.heads(), shape.length());
-            Tensor dQkv = t.result("dQkv", shape.rows(), shape.packedWidth());
-            return ops -> {
-                ops.causalAttention(shape, qkv, AttentionBias.ALIBI, out, logSumExp);
-                ops.causalAttentionBackward(shape, qkv, AttentionBias.ALIBI, out, logSumExp, dOut, dQkv);
-            };
-        };
+        return AttentionWork.forwardAndBackward(shape, AttentionBias.ALIBI);
     }
 
     private void everyWayComputesTheSame(int choices, Function<Tensors, Consumer<Ops>> work) {
